@@ -1,0 +1,69 @@
+"""Defaults, and the environment names that override them."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from pathlib import Path
+
+import platformdirs
+
+__all__ = [
+    "HISTORY_TOKENS",
+    "LOCK_WAIT_SECONDS",
+    "REST_HISTORY_MESSAGES",
+    "default_model",
+    "default_project",
+    "default_store_url",
+    "default_user",
+]
+
+HISTORY_TOKENS = 50_000
+"""How many tokens of history a notebook session sends at most."""
+
+REST_HISTORY_MESSAGES = 20
+"""How many user and assistant messages of history a REST session sends at most."""
+
+LOCK_WAIT_SECONDS = 10.0
+"""How long to wait for a store that another process holds."""
+
+
+def default_store_url() -> str:
+    """`CHATNB_STORE`, or one DuckDB file in the user's data folder."""
+    configured = os.environ.get("CHATNB_STORE")
+    if configured:
+        return configured
+    return f"duckdb:///{platformdirs.user_data_path('chatnb') / 'chat.duckdb'}"
+
+
+def default_user() -> str:
+    """`JUPYTERHUB_USER`, or the login name ('unknown' where the system has none)."""
+    hub = os.environ.get("JUPYTERHUB_USER")
+    if hub:
+        return hub
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        return "unknown"
+
+
+def default_model() -> str | None:
+    """`CHATNB_MODEL`, or None."""
+    return os.environ.get("CHATNB_MODEL") or None
+
+
+def default_project(notebook: str | None) -> str:
+    """The nearest folder above `notebook` with `.git` or `pyproject.toml`, else the notebook's own.
+
+    Parameters
+    ----------
+    notebook
+        The notebook's path, or None outside a notebook, which gives ''.
+    """
+    if not notebook:
+        return ""
+    folder = Path(notebook).expanduser().resolve().parent
+    for candidate in (folder, *folder.parents):
+        if (candidate / ".git").exists() or (candidate / "pyproject.toml").exists():
+            return str(candidate)
+    return str(folder)
