@@ -28,6 +28,10 @@ class ChatnbError(Exception):
         """One line in a notebook; IPython calls this instead of drawing the frames."""
         return [f"{type(self).__name__}: {self}"]
 
+    def with_traceback_shown(self) -> Exception:
+        """The same error for someone who wants to see the frames."""
+        return RuntimeError(f"{type(self).__name__}: {self}").with_traceback(self.__traceback__)
+
 
 class BadInput(ChatnbError, ValueError):
     """A value that chatnb was given cannot be used; nothing was done."""

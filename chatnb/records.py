@@ -80,7 +80,8 @@ class Branch:
 
     `parent_seq` is the last message that it shares with its parent, so its own first `seq` is `parent_seq + 1`.
     `last_seq` is the newest message's place in the whole history, 0 when there is none.
-    `window_seq` is where the window of the newest turn began, so that the next one can begin there too.
+    `turn_count` is how many turns its whole history holds. `window_seq` is where the window of the newest turn began,
+    so that the next one can begin there too.
     """
 
     id: str
@@ -91,6 +92,7 @@ class Branch:
     parent_seq: int = 0
     kind: BranchKind = "start"
     last_seq: int = 0
+    turn_count: int = 0
     window_seq: int = 0
     created_at: datetime = field(default_factory=now)
 
@@ -153,7 +155,7 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What a turn used, as its agent counted it. `cost` is in `currency`; None when the price is not known, 0.0 when it is free."""
+    """What a turn used, as its agent counted it. `cost` is in `currency`: None is not known, 0.0 is free."""
 
     requests: int = 0
     tool_calls: int = 0
@@ -169,7 +171,8 @@ class Usage:
 class Turn:
     """One request to an agent and what came of it; a row of `turns`, with its messages and its tool calls.
 
-    `tool_calls` counts them, `calls` holds them. `cost` is in `currency`; None when the price is not known. `first_token_ms` and `duration_ms` are milliseconds from `started_at`. `sent_messages` and `sent_tokens` say how
+    `tool_calls` counts them, `calls` holds them. `cost` is in `currency`; None when the price is not known.
+    `first_token_ms` and `duration_ms` are milliseconds from `started_at`. `sent_messages` and `sent_tokens` say how
     much history the model saw. `output` is the answer's text, or the object that was asked for.
     """
 

@@ -83,7 +83,7 @@ class RunEnded:
 
     status: Literal["ok", "waiting", "interrupted", "error"]
     output: object = None
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     error: str | None = None
     cause: BaseException | None = None
 

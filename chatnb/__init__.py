@@ -1,0 +1,72 @@
+"""chatnb: LLM conversations as a first-class thing in a Jupyter notebook.
+
+`%load_ext chatnb` gives the magics; the names below are the same in Python. They are imported at their first use, so
+that `import chatnb` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from chatnb.chat import Chat
+    from chatnb.errors import ChatnbError
+    from chatnb.frames import messages, sessions, sql, turns
+    from chatnb.records import Message, Session, Turn
+    from chatnb.stores.opening import open_store
+    from chatnb.stores.store import Store
+
+__version__ = "0.1.0"
+
+_PLACES = {
+    "Chat": "chatnb.chat",
+    "ChatnbError": "chatnb.errors",
+    "Message": "chatnb.records",
+    "Session": "chatnb.records",
+    "Store": "chatnb.stores.store",
+    "Turn": "chatnb.records",
+    "messages": "chatnb.frames",
+    "open_store": "chatnb.stores.opening",
+    "sessions": "chatnb.frames",
+    "sql": "chatnb.frames",
+    "turns": "chatnb.frames",
+}
+
+__all__ = [
+    "Chat",
+    "ChatnbError",
+    "Message",
+    "Session",
+    "Store",
+    "Turn",
+    "load_ipython_extension",
+    "messages",
+    "open_store",
+    "sessions",
+    "sql",
+    "turns",
+    "unload_ipython_extension",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'chatnb' has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """What `%load_ext chatnb` calls."""
+    import_module("chatnb.notebook.magics").load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """What `%unload_ext chatnb` calls."""
+    import_module("chatnb.notebook.magics").unload(shell)

@@ -1,0 +1,288 @@
+"""`%chat` and its commands: each parses its line, does one thing, and returns what the cell shows."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
+
+from IPython.display import Markdown
+
+from chatnb import doctor, models
+from chatnb.chat import Chat
+from chatnb.errors import BadInput, nearest
+from chatnb.notebook import cell, listing
+from chatnb.notebook.closing import ago
+from chatnb.notebook.settings import changes, duration
+from chatnb.notebook.state import KernelState, state_of
+from chatnb.prepare import Ask
+from chatnb.records import Session, new_id, now
+from chatnb.settings import default_model
+from chatnb.stores.sessions import SessionFilter
+
+if TYPE_CHECKING:
+    from chatnb.notebook.magics import ChatMagics
+
+__all__ = ["COMMANDS", "ask_again", "help_text", "parser", "run"]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says one sentence in place of printing its usage and leaving."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"%{self.prog}: {message}. %chat help lists the commands.")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of everything that `%chat` takes."""
+    top = _Parser(prog="chat", add_help=False)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    def add(name: str, says: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=says, add_help=False)
+
+    ls = add("ls", "List sessions, newest first, as a DataFrame.")
+    ls.add_argument("text", nargs="?", help="Only names that contain this.")
+    ls.add_argument("--tag", help="Only sessions with this tag.")
+    ls.add_argument("--deleted", action="store_true", help="Those that were deleted.")
+    ls.add_argument("--all", action="store_true", help="Every project's.")
+    ls.add_argument("-n", "--limit", type=int, default=100, help="How many (100).")
+    show = add("show", "Show a session's current history.")
+    show.add_argument("session", nargs="?", help="Its name or id; without one, the current session.")
+    show.add_argument("-n", "--last", type=int, help="Only the newest N turns.")
+    use = add("use", "Make a session the current one.")
+    use.add_argument("session", help="Its name or id.")
+    new = add("new", "Make a session and use it.")
+    new.add_argument("name", nargs="?", help="Its name.")
+    new.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="As for set.")
+    set_ = add("set", "Change the current session: name, model, tags, system_prompt, max_history_messages, …")
+    set_.add_argument("settings", nargs="+", metavar="KEY=VALUE", help="An empty value takes a setting away.")
+    set_.add_argument("--session", help="Another session.")
+    _add_rm(add("rm", "Delete sessions; restore brings them back."))
+    restore = add("restore", "Bring a deleted session back.")
+    restore.add_argument("session", help="Its name or id.")
+    fork = add("fork", "Go on from here in a new session, and use it; the old one stays as it is.")
+    fork.add_argument("name", nargs="?", help="The new session's name.")
+    fork.add_argument("--at", type=int, metavar="SEQ", help="Share the first SEQ messages only.")
+    fork.add_argument("--session", help="Fork another session than the current one.")
+    undo = add("undo", "Take the newest turns back; they stay as a branch.")
+    undo.add_argument("turns", nargs="?", type=int, default=1, help="How many (1).")
+    retry = add("retry", "Ask the newest question again.")
+    retry.add_argument("-m", "--model", help="Ask another model.")
+    add("continue", "Go on with a turn that was interrupted.")
+    branches = add("branches", "List the ways the session went, or go back to one.")
+    branches.add_argument("branch", nargs="?", help="The id (or its end) of a branch to go back to.")
+    add("doctor", "Look for what is wrong with the store, and say what to do.")
+    add("help", "List the commands.")
+    return top
+
+
+def _add_rm(rm: argparse.ArgumentParser) -> None:
+    rm.add_argument("sessions", nargs="*", metavar="SESSION", help="Names or ids.")
+    rm.add_argument("--older-than", metavar="AGE", help="Those not used for this long, as in 90d, 12h or 2w.")
+    rm.add_argument("--tag", help="Those with this tag.")
+    rm.add_argument("--expired", action="store_true", help="Those past their time.")
+    rm.add_argument("--dry-run", action="store_true", help="Only list them.")
+    rm.add_argument("--forever", action="store_true", help="Remove them for good; nothing brings them back.")
+
+
+def run(magics: ChatMagics, line: str) -> object:
+    """Run one `%chat` line."""
+    options = _parsed(line)
+    state = state_of(magics)
+    if options.command in ("retry", "continue"):
+        return cell.shown(cell.run_now(state, _again(state, options), state.store))
+    return COMMANDS[options.command or "status"](state, options)
+
+
+async def ask_again(magics: ChatMagics, line: str) -> object:
+    """`%chat retry` and `%chat continue` on the running event loop."""
+    options = _parsed(line)
+    state = state_of(magics)
+    return cell.shown(await cell.run(state, _again(state, options), state.store))
+
+
+def _parsed(line: str) -> argparse.Namespace:
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise BadInput(f"The line {line!r} cannot be read ({error}). Close the quote.") from error
+    known = [name for name in COMMANDS if name != "status"] + ["retry", "continue"]
+    if words and words[0] not in known:
+        raise BadInput(
+            f"%chat has no command {words[0]!r}.{nearest(words[0], known)} To ask something, write %%chat (two "
+            "percent signs) and the question below it; %chat help lists the commands."
+        )
+    return parser().parse_args(words)
+
+
+def help_text() -> str:
+    """Every command with its arguments, as text."""
+    top = parser()
+    commands = next(action for action in top._actions if isinstance(action, argparse._SubParsersAction))
+    says = {action.dest: action.help for action in commands._choices_actions}
+    lines = ["%chat  The status: the current session, the model, the store."]
+    for name, sub in commands.choices.items():
+        usage = " ".join(sub.format_usage().split()[1:]).replace("chat ", "%chat ", 1)
+        lines.append(f"{usage}\n    {says[name]}")
+    return "\n".join(lines)
+
+
+def _chat(state: KernelState, ref: str | None = None) -> Chat:
+    return Chat(state.found(ref if ref is not None else state.session_name()), store=state.store)
+
+
+def _again(state: KernelState, options: argparse.Namespace) -> Ask:
+    """What `retry` or `continue` asks, with the agent that the kernel remembers."""
+    chat = _chat(state)
+    asked = chat.going_on() if options.command == "continue" else chat.retrying()
+    model = getattr(options, "model", None)
+    asked = replace(asked, model=model, fallback_model=state.magics.model or default_model())
+    return cell.with_agent(state, asked, None, None)
+
+
+def _status(state: KernelState, _: argparse.Namespace) -> object:
+    lines = [f"store: {state.store.url}", f"user: {state.magics.owner}", f"project: {state.project or '(none)'}"]
+    default = state.magics.model or default_model()
+    lines.append(f"model: {default or 'none chosen (-m NAME, %config ChatMagics.model, or CHATNB_MODEL)'}")
+    name = state.current or state.session_name()
+    sessions, _total = state.store.list_sessions(SessionFilter(user=state.magics.owner), limit=1)
+    if state.current is None and not sessions:
+        return _text([f"session: none yet; %%chat {name} starts one", *lines])
+    try:
+        session = state.found(name)
+    except LookupError:
+        return _text([f"session: {name} (new at its first turn)", *lines])
+    used = f", last {ago(session.last_message_at)}" if session.last_message_at else ""
+    tags = f", tags {', '.join(session.tags)}" if session.tags else ""
+    settled = f", model {session.model}" if session.model else ""
+    return _text([f"session: {session.label} ({session.message_count} messages{used}{settled}{tags})", *lines])
+
+
+def _text(lines: list[str]) -> object:
+    return listing.Text("\n".join(lines))
+
+
+def _ls(state: KernelState, options: argparse.Namespace) -> object:
+    where = SessionFilter(
+        user=state.magics.owner,
+        project=None if options.all or not state.project else state.project,
+        text=options.text,
+        tag=options.tag,
+        active=not options.deleted,
+    )
+    return listing.sessions_frame(state.store, where, limit=options.limit)
+
+
+def _show(state: KernelState, options: argparse.Namespace) -> object:
+    session = state.found(options.session if options.session else state.session_name())
+    return Markdown(listing.transcript(state.store, session, last=options.last))
+
+
+def _use(state: KernelState, options: argparse.Namespace) -> object:
+    session = state.found(options.session)
+    state.current = session.id
+    return _text([f"Using {session.label} ({session.message_count} messages)."])
+
+
+def _new(state: KernelState, options: argparse.Namespace) -> object:
+    settings = list(options.settings)
+    name = options.name
+    if name is not None and "=" in name:
+        settings.insert(0, name)
+        name = None
+    values = changes(settings)
+    session = Session(id=new_id(), user_id=state.magics.owner, project=state.project, name=name or state._fresh_name())
+    session = state.store.create_session(replace(session, **values))  # type: ignore[arg-type]
+    state.current = session.id
+    state.seen.add(session.id)
+    return _text([f"Made {session.label}; cells that name no session use it."])
+
+
+def _set(state: KernelState, options: argparse.Namespace) -> object:
+    values = changes(options.settings)
+    if isinstance(model := values.get("model"), str):
+        models.resolve(model)
+    session = state.store.update_session(state.found(options.session or state.session_name()), **values)
+    return _text([f"{session.label}: " + ", ".join(f"{name} is {value!r}" for name, value in values.items()) + "."])
+
+
+def _rm(state: KernelState, options: argparse.Namespace) -> object:
+    chosen = [state.found(ref) for ref in options.sessions]
+    if options.older_than or options.tag or options.expired:
+        where = SessionFilter(
+            user=state.magics.owner,
+            tag=options.tag,
+            until=now() - duration(options.older_than) if options.older_than else None,
+            expired_at=now() if options.expired else None,
+            active=None if options.forever else True,
+        )
+        chosen += state.store.list_sessions(where, limit=1_000_000)[0]
+    elif not chosen:
+        raise BadInput("Name a session to delete, or say which: --older-than 90d, --tag x, --expired.")
+    labels = ", ".join(session.label for session in chosen[:10]) + (" …" if len(chosen) > 10 else "")
+    if options.dry_run or not chosen:
+        return _text([f"{len(chosen)} sessions would be deleted: {labels}." if chosen else "No session matches."])
+    for session in chosen:
+        if options.forever:
+            state.store.purge_session(session)
+        else:
+            state.store.delete_session(session)
+        if state.current == session.id:
+            state.current = None
+    if options.forever:
+        return _text([f"Removed {labels} for good."])
+    return _text(
+        [f"Deleted {labels}. %chat restore {chosen[0].label} brings {'it' if len(chosen) == 1 else 'one'} back."]
+    )
+
+
+def _restore(state: KernelState, options: argparse.Namespace) -> object:
+    session = state.store.restore_session(state.found(options.session, active=False))
+    return _text([f"Restored {session.label} ({session.message_count} messages)."])
+
+
+def _fork(state: KernelState, options: argparse.Namespace) -> object:
+    chat = _chat(state, options.session)
+    source = chat.session
+    forked = chat.fork(options.name or f"{source.label} (fork)", at=options.at).session
+    state.current = forked.id
+    state.seen.add(forked.id)
+    return _text([f"Using {forked.label}, which shares {forked.message_count} messages with {source.label}."])
+
+
+def _undo(state: KernelState, options: argparse.Namespace) -> object:
+    left = _chat(state).undo(options.turns)
+    asked = "; ".join(turn.prompt.strip().splitlines()[0][:60] for turn in left if turn.prompt.strip())
+    return _text(
+        [f"Took back {len(left)} turn{'s' if len(left) > 1 else ''} ({asked}). %chat branches brings them back."]
+    )
+
+
+def _branches(state: KernelState, options: argparse.Namespace) -> object:
+    chat = _chat(state)
+    if options.branch is None:
+        return listing.branches_frame(state.store, chat.session)
+    ids = [line.branch.id for line in chat.branches()]
+    matches = [one for one in ids if one == options.branch or one.endswith(options.branch)]
+    if len(matches) != 1:
+        raise BadInput(f"{len(matches)} branches end in {options.branch!r}. %chat branches lists them.")
+    chat.switch(matches[0])
+    return _text([f"{chat.session.label} is back on branch {matches[0][-8:]} ({chat.session.message_count} messages)."])
+
+
+def _doctor(state: KernelState, _: argparse.Namespace) -> object:
+    return _text([str(finding) for finding in doctor.examine(state.store)])
+
+
+def _help(_state: KernelState, _options: argparse.Namespace) -> object:
+    return listing.Text(help_text())
+
+
+COMMANDS: dict[str, Callable[[KernelState, argparse.Namespace], object]] = {
+    "status": _status, "ls": _ls, "show": _show, "use": _use, "new": _new, "set": _set, "rm": _rm,
+    "restore": _restore, "fork": _fork, "undo": _undo, "branches": _branches, "doctor": _doctor, "help": _help,
+}  # fmt: skip
+"""What each command does; `retry` and `continue` ask the model and are done by `run` and `ask_again`."""

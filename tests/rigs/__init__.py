@@ -1,0 +1,1 @@
+"""The real parts that tests run on: a kernel, a browser with JupyterLab, an HTTP server that plays the model."""
