@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
+from pydantic_ai.exceptions import UsageLimitExceeded
 
 from chatnb.agents.events import TextDelta
 from chatnb.drive import drive
@@ -257,13 +258,15 @@ def raise_for(closed: Closed) -> None:
     ------
     StoreError
         When the store could not take the turn; it waits in the journal.
-    ModelError, TurnInterrupted
-        When the turn did not end well.
+    ModelError
+        When the model, or a tool of the agent, failed.
+    TurnInterrupted
+        When the turn was stopped. One that came to its own limit of requests ended as it was asked to.
     """
     if closed.store_error is not None:
         raise closed.store_error
     turn = closed.turn
     if turn.status == "error":
         raise ModelError(turn.error or "The model failed.") from closed.cause
-    if turn.status == "interrupted":
+    if turn.status == "interrupted" and not isinstance(closed.cause, UsageLimitExceeded):
         raise TurnInterrupted(turn.error or "The turn was stopped.") from closed.cause

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 
 from anyio import to_thread
+from pydantic_core import to_jsonable_python
 
 from chatnb.agents.events import (
     Event,
@@ -99,6 +99,7 @@ class TurnRun:
         self._run: AgentRun | None = None
         self._cancelled = False
         self._progress = _Progress()
+        self._unsaved: tuple[Message, tuple[File, ...]] | None = None
 
     def cancel(self) -> None:
         """Stop the turn; what it has is kept. Safe from any thread."""
@@ -127,13 +128,13 @@ class TurnRun:
         ended = RunEnded(status="interrupted", error="The turn was stopped before its request was sent.")
         self._run = AgentRun(prepared.request, executor=self._executor)
         if not self._cancelled:
-            async for event in _uncancelled(self._run):
+            async for event in self._run.events(to_the_end=True):
                 if isinstance(event, RunEnded):
                     ended = event
                 else:
                     await self._note(event, state, clock)
                     yield event
-        done = self._ended(state, ended, prepared, clock)
+        done = self._ended(state, ended, clock)
         yield ended
         yield await self._close(done, prepared, ended)
 
@@ -172,10 +173,8 @@ class TurnRun:
         The newest message waits for the event after it: when that is the end, the turn is stored whole at once.
         """
         progress = self._progress
-        if not isinstance(event, MessageDone):
-            await self._save(state)
+        await self._save(state)
         if isinstance(event, MessageDone):
-            await self._save(state)
             record, files = to_record(event.message, position=len(progress.messages), strict=False)
             progress.messages.append(record)
             progress.files.extend(files)
@@ -197,15 +196,13 @@ class TurnRun:
                 progress.calls[event.call_id], result=event.result, error=event.error, duration_ms=took
             )
 
-    _unsaved: tuple[Message, tuple[File, ...]] | None = None
-
     async def _save(self, state: InFlight) -> None:
         if self._unsaved is None or self._store is None:
             return
         (record, files), self._unsaved = self._unsaved, None
         await to_thread.run_sync(self._store.add_messages, replace(state, files=files), (record,))
 
-    def _ended(self, state: InFlight, ended: RunEnded, prepared: Prepared, clock: float) -> InFlight:
+    def _ended(self, state: InFlight, ended: RunEnded, clock: float) -> InFlight:
         """The turn's last state."""
         progress = self._progress
         output = ended.output
@@ -215,7 +212,7 @@ class TurnRun:
             state.turn,
             status=ended.status,
             answer=answer,
-            output=output if ended.status == "ok" else answer or None,
+            output=None if isinstance(output, str) else to_jsonable_python(output, fallback=repr),
             provider=next((m.provider for m in reversed(progress.messages) if m.provider), None),
             requests=usage.requests,
             tool_calls=usage.tool_calls,
@@ -239,9 +236,10 @@ class TurnRun:
         if self._store is not None:
             try:
                 stored = await to_thread.run_sync(self._store.close_turn, done)
-                turn = replace(stored, output=done.turn.output)
+                turn = stored
             except StoreError as problem:
                 error = problem
+        turn = replace(turn, output=ended.output if ended.status == "ok" else turn.answer)
         for hook in self._hooks.after_turn:
             hook(turn)
         rewound = done.rewind_seq is not None and (not turn.messages or turn.messages[0].seq == done.rewind_seq + 1)
@@ -256,33 +254,3 @@ class TurnRun:
 
 def _since(clock: float) -> float:
     return (time.perf_counter() - clock) * 1000
-
-
-async def _uncancelled(run: AgentRun) -> AsyncIterator[Event]:
-    """The run's events to their end: a cancelled task cancels the run, which then tells what it has."""
-    queue: asyncio.Queue[Event | BaseException] = asyncio.Queue()
-
-    async def pump() -> None:
-        try:
-            async for event in run.events():
-                queue.put_nowait(event)
-        except BaseException as error:
-            queue.put_nowait(error)
-            raise
-
-    task = asyncio.create_task(pump())
-    while True:
-        try:
-            event = await queue.get()
-        except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if current is not None:
-                current.uncancel()
-            run.cancel()
-            continue
-        if isinstance(event, BaseException):
-            raise event
-        yield event
-        if isinstance(event, RunEnded):
-            await asyncio.wait([task])
-            return

