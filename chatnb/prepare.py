@@ -204,7 +204,7 @@ def _window(store: Store | None, ask: Ask, opened: Opened, decision: Rerun, mode
     """The window over the history that the turn goes on from; reads further back while too little was read."""
     limits = _limits(ask, opened.session, model_name)
     end = opened.branch.last_seq if decision.rewind_seq is None else decision.rewind_seq
-    window_seq = min(opened.branch.window_seq, end)
+    window_seq = opened.branch.window_seq  # beyond `end` after going back, which begins the window anew
     reserved = estimate_text(ask.prompt or "") + estimate_text(ask.system_prompt or opened.session.system_prompt or "")
     first, records = opened.first_read, opened.messages
     attempt = 0

@@ -6,12 +6,16 @@ import html
 import re
 from collections.abc import Iterator
 
-__all__ = ["fenced", "folded", "inline_code", "safe"]
+__all__ = ["fenced", "folded", "inline_code", "literal", "safe"]
 
 _FENCE = re.compile(r"^\s*(?:[-*+>]\s+|\d+[.)]\s+)*\s*(`{3,}|~{3,})")
 _CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 _TAG = re.compile(r"<(?=[A-Za-z/!?])(?!(?:https?://|mailto:)[^\s<>]*>)")
 _IMAGE = re.compile(r"!(\[[^\]]*\]\s*(?:\(|\[))")
+_MONEY = re.compile(r"(?P<math>\\\$|\$\$.+?\$\$|\$(?=[^\s$])[^$\n]*?(?<=[^\s\\$])\$(?!\d))|\$", re.DOTALL)
+"""Math between dollar signs as Pandoc knows it (the first is followed, the last preceded by no space, and no digit
+follows), so that "$5 to $10" is money: https://pandoc.org/MANUAL.html#extension-tex_math_dollars"""
+_SPECIAL = re.compile(r"([\\`*_{}\[\]$~|])")
 _SCRIPT_LINK = re.compile(r"(\]\(\s*<?\s*)(?:javascript|data|vbscript):", re.IGNORECASE)
 
 
@@ -54,7 +58,17 @@ def _prose(text: str) -> str:
     return "".join([*pieces, _plain(text[place:])])
 
 
+def literal(text: str) -> str:
+    """Text of one line that Markdown and MathJax show letter by letter.
+
+    >>> literal("$0 *x* <b>")
+    '\\\\$0 \\\\*x\\\\* &lt;b&gt;'
+    """
+    return _SPECIAL.sub(r"\\\1", html.escape(text, quote=False))
+
+
 def _plain(text: str) -> str:
+    text = _MONEY.sub(lambda found: found[0] if found["math"] else r"\$", text)
     text = _TAG.sub("&lt;", text)
     text = _IMAGE.sub(r"\1", text)
     return _SCRIPT_LINK.sub(r"\1#", text)

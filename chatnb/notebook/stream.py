@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import json
 import time
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from IPython.display import DisplayHandle
 
 from chatnb.agents.events import RunEnded, TextDelta, ThinkingDelta, ToolEnded, ToolStarted
 from chatnb.notebook.closing import closing_line
-from chatnb.notebook.markdown import fenced, folded, inline_code, safe
+from chatnb.notebook.markdown import fenced, folded, inline_code, literal, safe
 from chatnb.turn import Closed, Opening, TurnEvent
 
 __all__ = ["Drawing"]
@@ -117,13 +116,13 @@ class Drawing:
 
     def markdown(self) -> str:
         """The turn as Markdown."""
-        blocks = [f"<small>{html.escape(self._heading)}</small>"] if self._heading else []
+        blocks = [f"<small>{literal(self._heading)}</small>"] if self._heading else []
         blocks += [_drawn(part) for part in self._parts]
         if self._closed is None and not self._parts:
             blocks.append(f"*asking {safe(self._waiting_for)} …*")
         if self._closed is not None:
             blocks += _problems(self._closed)
-            blocks.append(f"<small>{html.escape(closing_line(self._closed))}</small>")
+            blocks.append(f"<small>{literal(closing_line(self._closed))}</small>")
         return "\n\n".join(block for block in blocks if block)
 
     def plain(self) -> str:

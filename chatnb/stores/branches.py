@@ -146,7 +146,7 @@ def _open(tx: Tx, session: Session, tip: Branch, seq: int, kind: BranchKind) -> 
         kind=kind,
         last_seq=seq,
         turn_count=_turn_count(tx, tip, kept),
-        window_seq=min(tip.window_seq, seq),
+        window_seq=tip.window_seq if tip.window_seq <= seq else 0,
     )
     tx.add(BRANCHES, [to_row(BRANCHES, branch)])
     _relate(tx, session, [*kept, Segment(branch.id, seq + 1, seq + 1)])
@@ -191,7 +191,7 @@ def fork(tx: Tx, source: Session, new: Session, at: int | None = None) -> Sessio
         kind="fork",
         last_seq=seq,
         turn_count=_turn_count(tx, tip, kept),
-        window_seq=min(tip.window_seq, seq),
+        window_seq=tip.window_seq if tip.window_seq <= seq else 0,
     )
     if sessions.by_id(tx, forked.user_id, forked.collection, forked.id) is not None:
         raise BadInput(f"A session with the id {forked.id!r} exists already. Choose another id.")

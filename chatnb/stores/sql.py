@@ -5,6 +5,37 @@ from __future__ import annotations
 from chatnb.stores.rows import column_list
 from chatnb.stores.schema import BRANCHES, FILES, LINEAGE, MESSAGES, SESSIONS, TOOL_CALLS, TURNS
 
+__all__ = [
+    "BRANCHES_OF_PARENTS",
+    "BRANCHES_OF_SESSION",
+    "BRANCH_BY_ID",
+    "CALLS_OF_TURN",
+    "FILES_KNOWN",
+    "FILES_OF_HASHES",
+    "FIRST_BRANCHES",
+    "FIRST_QUESTIONS",
+    "LINEAGE_OF_SESSION",
+    "MESSAGES_OF_SEGMENT",
+    "MESSAGES_OF_TURN",
+    "MESSAGE_BY_ID",
+    "MESSAGE_NAMES_FILE",
+    "NOTEBOOK_SESSION",
+    "SESSIONS_COUNT",
+    "SESSIONS_WHERE",
+    "SESSION_BY_ID",
+    "SESSION_BY_ID_ANY_USER",
+    "SESSION_BY_NAME",
+    "SESSION_COST",
+    "SESSION_NAMES",
+    "SPAN_OF_TURN",
+    "TURNS_OF_CELL",
+    "TURNS_OF_IDS",
+    "TURNS_OF_SEGMENT",
+    "TURNS_OF_SESSION",
+    "TURN_BY_ID",
+    "marks",
+]
+
 _SESSION = f"SELECT {column_list(SESSIONS)} FROM sessions"
 _BRANCH = f"SELECT {column_list(BRANCHES)} FROM branches"
 _MESSAGE = f"SELECT {column_list(MESSAGES)} FROM messages"

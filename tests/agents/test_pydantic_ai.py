@@ -341,6 +341,8 @@ def test_events_can_be_taken_to_the_end_though_their_task_is_cancelled() -> None
                 taken.append(event)
                 if isinstance(event, TextDelta):
                     begun.set()
+            current = asyncio.current_task()
+            assert current is not None and current.cancelling() == 0  # so that timeouts around it still work
 
         task = asyncio.create_task(consume())
         await begun.wait()

@@ -68,6 +68,7 @@ class Result:
     evalue: str = ""
     traceback: str = ""
     duration: float = 0.0  # seconds from sending the cell to its end
+    help: str = ""  # what a cell such as `len?` opens in the pager
     messages: list[dict[str, Any]] = field(default_factory=list, repr=False)  # iopub as it came, comms too
 
     @property
@@ -316,6 +317,8 @@ class Kernel:
         reply = self.client.get_shell_msg(timeout=10)
         while reply["parent_header"].get("msg_id") != handle.message_id:
             reply = self.client.get_shell_msg(timeout=10)
+        pages = [page["data"]["text/plain"] for page in reply["content"].get("payload", ()) if page["source"] == "page"]
+        handle.live.help = COLOURS.sub("", "\n".join(pages))
         handle.live.status = reply["content"]["status"]
         handle.live.duration = time.monotonic() - handle.sent
 
