@@ -8,6 +8,8 @@ from pathlib import Path
 
 import platformdirs
 
+from chatnb.errors import BadInput
+
 __all__ = [
     "HISTORY_TOKENS",
     "LOCK_WAIT_SECONDS",
@@ -16,6 +18,7 @@ __all__ = [
     "default_project",
     "default_store_url",
     "default_user",
+    "lock_wait",
 ]
 
 HISTORY_TOKENS = 50_000
@@ -25,7 +28,7 @@ REST_HISTORY_MESSAGES = 20
 """How many user and assistant messages of history a REST session sends at most."""
 
 LOCK_WAIT_SECONDS = 10.0
-"""How long to wait for a store that another process holds."""
+"""How long to wait for a store that another process holds, unless `CHATNB_LOCK_WAIT` says otherwise."""
 
 
 def default_store_url() -> str:
@@ -34,6 +37,24 @@ def default_store_url() -> str:
     if configured:
         return configured
     return f"duckdb:///{platformdirs.user_data_path('chatnb') / 'chat.duckdb'}"
+
+
+def lock_wait() -> float:
+    """`CHATNB_LOCK_WAIT` in seconds, or 10.
+
+    Raises
+    ------
+    BadInput
+        When it is no number of seconds.
+    """
+    text = os.environ.get("CHATNB_LOCK_WAIT", "")
+    try:
+        seconds = float(text) if text else LOCK_WAIT_SECONDS
+    except ValueError as error:
+        raise BadInput(f"CHATNB_LOCK_WAIT is {text!r}. Give a number of seconds, as in 10.") from error
+    if not 0 <= seconds < float("inf"):
+        raise BadInput(f"CHATNB_LOCK_WAIT is {text!r}. Give a number of seconds from 0.")
+    return seconds
 
 
 def default_user() -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 import duckdb
 
 from chatnb.errors import StoreBusy, StoreError, StoreFull
-from chatnb.settings import LOCK_WAIT_SECONDS
+from chatnb.settings import lock_wait
 from chatnb.stores import ddl, select
 from chatnb.stores.base import Row, Tx
 from chatnb.stores.filelock import TELL_AFTER, Notice, hold_file, process_name
@@ -141,15 +141,15 @@ class DuckdbBackend:
     path
         The file; it and its folder are made when they are missing.
     wait
-        Seconds to wait for another process.
+        Seconds to wait for another process; None is `CHATNB_LOCK_WAIT`, or 10.
     """
 
-    def __init__(self, path: Path, *, wait: float = LOCK_WAIT_SECONDS) -> None:
+    def __init__(self, path: Path, *, wait: float | None = None) -> None:
         self.path = path.expanduser().absolute()
         self.url = f"duckdb:///{self.path}"
         self.notice: Notice | None = None
         self.journal = FileJournal(self.path.with_name(self.path.name + ".journal"))
-        self._wait = wait
+        self._wait = lock_wait() if wait is None else wait
         self._lock = threading.RLock()
         self._held: duckdb.DuckDBPyConnection | None = None
         self._made: tuple[int, int] | None = None
