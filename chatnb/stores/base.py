@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -32,6 +32,10 @@ class Tx(Protocol):
 
     def rows(self, sql: str, params: Sequence[object] = ()) -> list[Row]:
         """The rows that a SELECT gives."""
+        ...
+
+    def batches(self, sql: str, params: Sequence[object] = ()) -> Iterator[list[Row]]:
+        """The rows that a SELECT gives, some thousands at a time, for results that may be large."""
         ...
 
     def add(self, table: Table, rows: Sequence[Sequence[object]]) -> None:

@@ -193,7 +193,11 @@ def fork(tx: Tx, source: Session, new: Session, at: int | None = None) -> Sessio
         turn_count=_turn_count(tx, tip, kept),
         window_seq=tip.window_seq if tip.window_seq <= seq else 0,
     )
-    if sessions.by_id(tx, forked.user_id, forked.collection, forked.id) is not None:
+    sessions.check_names(forked)
+    existing = sessions.by_id(tx, forked.user_id, forked.collection, forked.id)
+    if existing is not None and tx.again and existing.branch_id == forked.branch_id:
+        return existing  # an earlier try was committed after all
+    if existing is not None:
         raise BadInput(f"A session with the id {forked.id!r} exists already. Choose another id.")
     tx.add(SESSIONS, [to_row(SESSIONS, forked)])
     tx.add(BRANCHES, [to_row(BRANCHES, branch)])

@@ -23,6 +23,7 @@ from chatnb.stores import ddl, select
 from chatnb.stores.base import Row, Tx
 from chatnb.stores.filelock import TELL_AFTER, Notice, hold_file, process_name
 from chatnb.stores.journal import FileJournal
+from chatnb.stores.rows import parameter
 from chatnb.stores.schema import MESSAGES, TOOL_CALLS, TURNS, Table
 
 if TYPE_CHECKING:
@@ -75,7 +76,13 @@ class DuckdbTx:
 
     def rows(self, sql: str, params: Sequence[object] = ()) -> list[Row]:
         """The rows that a SELECT gives."""
-        return self._connection.execute(sql, list(params)).fetchall()
+        return self._connection.execute(sql, [parameter(value) for value in params]).fetchall()
+
+    def batches(self, sql: str, params: Sequence[object] = ()) -> Iterator[list[Row]]:
+        """The rows that a SELECT gives, some thousands at a time."""
+        result = self._connection.execute(sql, [parameter(value) for value in params])
+        while batch := result.fetchmany(5000):
+            yield batch
 
     def add(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
         """Insert rows: a few into the recent table, many into the large one."""
@@ -89,7 +96,7 @@ class DuckdbTx:
         one = f"({', '.join('?' * len(table.columns))})"
         self._connection.execute(
             f"INSERT INTO {table.name}{'_recent' if split else ''} VALUES {', '.join([one] * len(rows))}",
-            [value for row in rows for value in row],
+            [parameter(value) for row in rows for value in row],
         )
 
     def _add_arrow(self, table: Table, target: str, rows: Sequence[Sequence[object]]) -> None:
@@ -108,13 +115,14 @@ class DuckdbTx:
         """Set columns of one row."""
         sets = ", ".join(f"{name} = ?" for name in values)
         where = " AND ".join(f"{name} = ?" for name in table.key)
+        params = [parameter(value) for value in (*values.values(), *key)]
         for name in self._physical(table):
-            self._connection.execute(f"UPDATE {name} SET {sets} WHERE {where}", [*values.values(), *key])
+            self._connection.execute(f"UPDATE {name} SET {sets} WHERE {where}", params)
 
     def remove(self, table: Table, where: str, params: Sequence[object] = ()) -> None:
         """Delete rows."""
         for name in self._physical(table):
-            self._connection.execute(f"DELETE FROM {name} WHERE {where}", list(params))
+            self._connection.execute(f"DELETE FROM {name} WHERE {where}", [parameter(value) for value in params])
 
     def lock(self, table: Table, key: Sequence[object]) -> None:
         """The file's lock is held already."""
@@ -186,6 +194,7 @@ class DuckdbBackend:
 
     def query(self, sql: str, params: Mapping[str, object] | Sequence[object]) -> pyarrow.Table:
         """One SELECT over the public tables."""
+        select.check(sql, params)
         with self._opened(write=False) as connection, self._errors():
             return select.run(connection, sql, params)
 

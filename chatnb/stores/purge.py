@@ -13,9 +13,6 @@ from chatnb.stores.schema import BRANCHES, FILES, LINEAGE, MESSAGES, SESSIONS, T
 
 __all__ = ["purge"]
 
-_BATCH = 500
-"""How many values an IN list holds at most."""
-
 
 def purge(tx: Tx, session: Session) -> None:
     """Remove a session: its row, branches, messages, turns, tool calls and files.
@@ -56,9 +53,7 @@ def _shared(tx: Tx, own: dict[str, Branch]) -> tuple[dict[str, int], dict[str, B
 
 
 def _children(tx: Tx, ids: Sequence[str]) -> Iterable[Branch]:
-    for batch in _batches(ids):
-        rows = tx.rows(sql.BRANCHES_OF_PARENTS.format(marks=sql.marks(len(batch))), batch)
-        yield from (from_row(Branch, BRANCHES, row) for row in rows)
+    yield from (from_row(Branch, BRANCHES, row) for row in sql.each_batch(tx, sql.BRANCHES_OF_PARENTS, ids))
 
 
 def _cut(tx: Tx, branch: Branch, last: int, heir: Branch | None) -> None:
@@ -81,7 +76,7 @@ def _cut(tx: Tx, branch: Branch, last: int, heir: Branch | None) -> None:
 
 
 def _remove_turns(tx: Tx, ids: Sequence[str]) -> None:
-    for batch in _batches(ids):
+    for batch in sql.batches(ids):
         tx.remove(TOOL_CALLS, f"turn_id IN ({sql.marks(len(batch))})", batch)
         tx.remove(TURNS, f"id IN ({sql.marks(len(batch))})", batch)
 
@@ -91,8 +86,3 @@ def _remove_files(tx: Tx, hashes: set[str]) -> None:
     for sha in sorted(hashes):
         if not tx.rows(sql.MESSAGE_NAMES_FILE, (f'%"{sha}"%',)):
             tx.remove(FILES, "sha256 = ?", (sha,))
-
-
-def _batches(values: Sequence[str]) -> Iterable[tuple[str, ...]]:
-    for start in range(0, len(values), _BATCH):
-        yield tuple(values[start : start + _BATCH])

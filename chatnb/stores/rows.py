@@ -10,34 +10,15 @@ from typing import TypeVar
 
 from chatnb.errors import BadInput
 from chatnb.stores.base import Row
+from chatnb.stores.plainjson import SURROGATE, cleaned, json_text
 from chatnb.stores.schema import Column, Table
 
-__all__ = ["column_list", "decode", "encode", "from_row", "json_text", "to_row"]
+__all__ = ["column_list", "decode", "encode", "from_row", "parameter", "to_row"]
 
 R = TypeVar("R")
 
-
-def json_text(value: object, path: str) -> str:
-    """`value` as JSON text.
-
-    Parameters
-    ----------
-    value
-        Anything that JSON can hold.
-    path
-        What the value is called in the error.
-
-    Raises
-    ------
-    BadInput
-        When it holds something that JSON cannot: NaN, an infinity, a lone surrogate, another type.
-    """
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        text.encode()
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"{path} cannot be stored as JSON: {error}.") from error
-    return text
+_SAID = frozenset({"content", "answer", "error", "result", "arguments", "output"})
+"""Columns that hold what a model or a tool gave: it is paid for, so it is put in order and never refused."""
 
 
 def encode(column: Column, value: object) -> object:
@@ -45,15 +26,28 @@ def encode(column: Column, value: object) -> object:
     if value is None:
         return None
     if column.type == "json":
-        return json_text(value, column.name)
+        return json_text(cleaned(value) if column.name in _SAID else value, column.name)
     if column.type == "tags":
         return json_text(list(value), column.name)  # type: ignore[call-overload]  # tags are tuples of text
     if column.type == "timestamp" and isinstance(value, datetime):
         return value.astimezone(UTC)
     if column.type == "text" and isinstance(value, str):
-        # No database's text takes a NUL in every client, and none needs one: the payload keeps it, escaped.
-        return value.replace("\0", "␀") if "\0" in value else value
+        if column.name not in _SAID and not value.isascii() and SURROGATE.search(value):
+            raise BadInput(f"{column.name}: {value[:40]!r} holds a lone surrogate, which cannot be stored.")
+        return parameter(value)
     return value
+
+
+def parameter(value: object) -> object:
+    """A value as a statement of any database can take it.
+
+    No database's text takes a NUL in every client, and none needs one: the payload keeps it, escaped.
+    """
+    if not isinstance(value, str):
+        return value
+    if "\0" in value:
+        value = value.replace("\0", "␀")
+    return value if value.isascii() else SURROGATE.sub("\ufffd", value)
 
 
 def decode(column: Column, value: object) -> object:

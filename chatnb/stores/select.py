@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from chatnb.stores.schema import PUBLIC_TABLES, VIEWS, Table, View
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["RELATIONS", "TYPES", "check", "run"]
+__all__ = ["PUBLIC", "RELATIONS", "TYPES", "check", "nodes", "run"]
 
 TYPES = {
     "text": "VARCHAR", "bigint": "BIGINT", "double": "DOUBLE", "boolean": "BOOLEAN", "timestamp": "TIMESTAMPTZ",
@@ -28,9 +29,9 @@ _FUNCTIONS = frozenset({"range", "generate_series", "unnest", "json_each", "json
 
 _NO_FILES = "Files and extensions cannot be used here: a query sees the histories alone."
 
-_PUBLIC: tuple[Table | View, ...] = (*PUBLIC_TABLES, *VIEWS)
+PUBLIC: tuple[Table | View, ...] = (*PUBLIC_TABLES, *VIEWS)
 
-RELATIONS = tuple(relation.name for relation in _PUBLIC)
+RELATIONS = tuple(relation.name for relation in PUBLIC)
 """What a query may name."""
 
 
@@ -38,23 +39,24 @@ RELATIONS = tuple(relation.name for relation in _PUBLIC)
 def _scratch() -> duckdb.DuckDBPyConnection:
     """An empty store of public relations alone, to hold a query against."""
     connection = duckdb.connect(":memory:", config={"enable_external_access": "false"})
-    for relation in _PUBLIC:
+    connection.execute("SET python_enable_replacements = false")
+    for relation in PUBLIC:
         columns = ", ".join(f"{column.name} {TYPES[column.type]}" for column in relation.columns)
         connection.execute(f"CREATE TABLE {relation.name} ({columns})")
     return connection
 
 
-def check(sql: str) -> set[str]:
-    """The relations that a query names.
+def check(sql: str, params: Mapping[str, object] | Sequence[object]) -> object:
+    """Hold a query against an empty store of public relations; gives it as `json_serialize_sql` writes it.
 
     Raises
     ------
     BadInput
         When it is not one SELECT, or names anything else.
     """
-    connection = _scratch().cursor()
+    cursor = _scratch().cursor()
     try:
-        statements = connection.extract_statements(sql)
+        statements = cursor.extract_statements(sql)
     except duckdb.ParserException as error:
         raise BadInput(f"{_first_line(error)} Write one SELECT.") from error
     if len(statements) != 1:
@@ -62,49 +64,62 @@ def check(sql: str) -> set[str]:
     kind = statements[0].type
     if kind != duckdb.StatementType.SELECT:
         raise BadInput(f"This is a statement of kind {kind.name}. Histories can only be read here: write one SELECT.")
-    ((serialized,),) = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
+    ((serialized,),) = cursor.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
     tree = json.loads(serialized)
     names, defined, functions = set[str](), set[str](), set[str]()
-    for node in _nodes(tree):
+    for node in nodes(tree):
         if node.get("type") == "BASE_TABLE":
-            names.add(str(node["table_name"]))
+            names.add(str(node["table_name"]).lower())
         elif node.get("type") == "TABLE_FUNCTION":
-            functions.add(str(node["function"]["function_name"]))
-        defined |= {str(entry["key"]) for entry in node.get("cte_map", {}).get("map", ())}
+            functions.add(str(node["function"]["function_name"]).lower())
+        defined |= {str(entry["key"]).lower() for entry in node.get("cte_map", {}).get("map", ())}
     for name in sorted(names - defined - set(RELATIONS)):
         raise BadInput(f"There is no table {name!r}.{nearest(name, RELATIONS)} There are {', '.join(RELATIONS)}.")
     for name in sorted(functions - _FUNCTIONS):
         raise BadInput(f"{name}() cannot be used here: a query sees the histories alone.")
-    return names - defined
+    with _sentences():  # binding it finds what the tree hides, such as a private table behind a CTE of its name
+        cursor.execute(f"EXPLAIN {sql}", _values(params))
+    return tree
 
 
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+def nodes(tree: Any) -> Iterator[dict[str, Any]]:
     """Every object in a tree of JSON."""
     if isinstance(tree, dict):
         yield tree
     for child in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
-        yield from _nodes(child)
+        yield from nodes(child)
+
+
+def _values(params: Mapping[str, object] | Sequence[object]) -> dict[str, object] | list[object]:
+    return dict(params) if isinstance(params, Mapping) else list(params)
 
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
 
 
-def run(
-    connection: duckdb.DuckDBPyConnection, sql: str, params: Mapping[str, object] | Sequence[object]
-) -> pyarrow.Table:
-    """Run one checked SELECT in a read-only transaction and give its result as Arrow."""
-    check(sql)
-    values = dict(params) if isinstance(params, Mapping) else list(params)
-    cursor = connection.cursor()
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """What DuckDB says against a query, as one sentence."""
     try:
-        cursor.execute("SET enable_external_access = false")
-        cursor.execute("SET TimeZone = 'UTC'")
-        cursor.execute("BEGIN TRANSACTION READ ONLY")
-        return cursor.sql(sql, params=values).to_arrow_table()
+        yield
     except duckdb.PermissionException as error:
         raise BadInput(_NO_FILES) from error
     except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
         raise BadInput(_first_line(error)) from error
+
+
+def run(
+    connection: duckdb.DuckDBPyConnection, sql: str, params: Mapping[str, object] | Sequence[object]
+) -> pyarrow.Table:
+    """Run one checked SELECT in a read-only transaction and give its result as Arrow."""
+    cursor = connection.cursor()
+    try:
+        with _sentences():
+            cursor.execute("SET enable_external_access = false")
+            cursor.execute("SET python_enable_replacements = false")
+            cursor.execute("SET TimeZone = 'UTC'")
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
+            return cursor.sql(sql, params=_values(params)).to_arrow_table()
     finally:
         cursor.close()

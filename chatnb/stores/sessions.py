@@ -13,7 +13,19 @@ from chatnb.stores.base import Tx
 from chatnb.stores.rows import encode, from_row, to_row
 from chatnb.stores.schema import BRANCHES, LINEAGE, SESSIONS
 
-__all__ = ["ORDERS", "SessionFilter", "by_id", "change", "create", "find", "key", "listing", "resolve", "touch"]
+__all__ = [
+    "LONGEST_NAME",
+    "ORDERS",
+    "SessionFilter",
+    "by_id",
+    "change",
+    "create",
+    "find",
+    "key",
+    "listing",
+    "resolve",
+    "touch",
+]
 
 ORDERS = {
     "recent": "coalesce(last_message_at, created_at) DESC, id DESC",
@@ -22,6 +34,9 @@ ORDERS = {
     "messages": "message_count DESC, id DESC",
 }
 """How a listing can be sorted."""
+
+LONGEST_NAME = 200
+"""Characters of an id or a name: every database can index so many."""
 
 _SETTABLE = frozenset(SESSIONS.names) - {
     "id", "user_id", "collection", "branch_id", "revision", "message_count", "created_at", "updated_at"
@@ -111,9 +126,13 @@ def create(tx: Tx, session: Session) -> Session:
     Raises
     ------
     BadInput
-        When the user has a session of this id in this collection.
+        When the user has a session of this id in this collection, or its id or a name of it is too long.
     """
-    if by_id(tx, session.user_id, session.collection, session.id) is not None:
+    check_names(session)
+    existing = by_id(tx, session.user_id, session.collection, session.id)
+    if existing is not None and tx.again and existing.branch_id == session.branch_id:
+        return existing  # an earlier try was committed after all
+    if existing is not None:
         raise BadInput(f"A session with the id {session.id!r} exists already. Choose another id.")
     branch = Branch(
         id=session.branch_id,
@@ -128,6 +147,23 @@ def create(tx: Tx, session: Session) -> Session:
     return session
 
 
+def check_names(session: Session) -> None:
+    """Refuse an id or a name that is too long to find again quickly.
+
+    Raises
+    ------
+    BadInput
+        When one is.
+    """
+    named = {"id": session.id, "user": session.user_id, "collection": session.collection, "name": session.name or ""}
+    for what, value in named.items():
+        if len(value) > LONGEST_NAME:
+            raise BadInput(
+                f"The session's {what} has {len(value):,} characters ({value[:20]!r}…); "
+                f"at most {LONGEST_NAME} are kept."
+            )
+
+
 def change(tx: Tx, session: Session, values: Mapping[str, object]) -> Session:
     """Set fields of a session; its revision goes up by one.
 
@@ -139,6 +175,7 @@ def change(tx: Tx, session: Session, values: Mapping[str, object]) -> Session:
     unknown = sorted(set(values) - _SETTABLE)
     if unknown:
         raise BadInput(f"A session has no setting {unknown[0]!r}.{nearest(unknown[0], _SETTABLE)}")
+    check_names(replace(session, **values))  # type: ignore[arg-type]
     return touch(tx, session, values)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
+from chatnb.stores.base import Row, Tx
 from chatnb.stores.rows import column_list
 from chatnb.stores.schema import BRANCHES, FILES, LINEAGE, MESSAGES, SESSIONS, TOOL_CALLS, TURNS
 
@@ -105,3 +108,21 @@ def marks(count: int) -> str:
     '?, ?, ?'
     """
     return ", ".join("?" * count)
+
+
+def batches(values: Sequence[str], size: int = 500) -> Iterator[tuple[str, ...]]:
+    """Values in runs that an IN list of every database takes.
+
+    >>> list(batches(["a", "b", "c"], 2))
+    [('a', 'b'), ('c',)]
+    """
+    for start in range(0, len(values), size):
+        yield tuple(values[start : start + size])
+
+
+def each_batch(tx: Tx, statement: str, values: Sequence[str]) -> list[Row]:
+    """The rows that a statement with `IN ({marks})` gives for all values, in runs."""
+    found: list[Row] = []
+    for batch in batches(values):
+        found += tx.rows(statement.format(marks=marks(len(batch))), batch)
+    return found

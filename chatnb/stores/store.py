@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from chatnb.errors import BadInput, StoreError
+from chatnb.errors import BadInput, SessionNotFound, StoreError
 from chatnb.records import Branch, Message, Session, Turn, new_id, now
 from chatnb.stores import branches, sessions, sql, turns
 from chatnb.stores.base import Backend, Tx
@@ -17,7 +17,7 @@ from chatnb.stores.filelock import Notice
 from chatnb.stores.journal import InFlight
 from chatnb.stores.purge import purge
 from chatnb.stores.rows import from_row
-from chatnb.stores.schema import FILES, TURNS
+from chatnb.stores.schema import FILES, SESSIONS, TURNS
 from chatnb.stores.sessions import SessionFilter
 from chatnb.stores.turns import CellPlace
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["Opened", "Store"]
 
 T = TypeVar("T")
+
+_ALL = 2**62
+"""A limit that limits nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +154,7 @@ class Store:
         """Set fields of a session (name, model, tags, …); its revision goes up by one."""
 
         def work(tx: Tx) -> Session:
-            return sessions.change(tx, self._fresh(tx, session), values)
+            return sessions.change(tx, self._locked(tx, session), values)
 
         return self._run(work)
 
@@ -165,7 +168,29 @@ class Store:
 
     def purge_session(self, session: Session) -> None:
         """Remove a session for good, with every row that no other session's history reaches."""
-        self._run(lambda tx: purge(tx, self._fresh(tx, session)))
+
+        def work(tx: Tx) -> None:
+            if not tx.again or sessions.by_id(tx, *sessions.key(session)) is not None:
+                purge(tx, self._locked(tx, session))
+
+        self._run(work)
+
+    def purge(self, where: SessionFilter, *, dry_run: bool = False) -> list[Session]:
+        """Remove every session that a filter names for good, each in its own transaction.
+
+        Parameters
+        ----------
+        where
+            Which sessions: `until` for those not used since, `expired_at` for those whose time is over.
+        dry_run
+            Only tell which they are.
+        """
+        found = self._run(lambda tx: sessions.listing(tx, where, order="created", limit=_ALL)[0], write=False)
+        if not dry_run:
+            for session in found:
+                with suppress(SessionNotFound):  # another process was quicker
+                    self.purge_session(session)
+        return found
 
     def first_questions(self, listed: Sequence[Session]) -> dict[str, str]:
         """The first message of each session, by the session's id; sessions without one are left out."""
@@ -173,9 +198,9 @@ class Store:
         def work(tx: Tx) -> dict[str, str]:
             wanted = {sessions.key(session) for session in listed}
             ids = tuple(session.id for session in listed)
-            rows = tx.rows(sql.FIRST_BRANCHES.format(marks=sql.marks(len(ids))), ids)
+            rows = sql.each_batch(tx, sql.FIRST_BRANCHES, ids)
             owners = {str(row[3]): str(row[2]) for row in rows if row[:3] in wanted}
-            firsts = tx.rows(sql.FIRST_QUESTIONS.format(marks=sql.marks(len(owners))), tuple(owners)) if owners else []
+            firsts = sql.each_batch(tx, sql.FIRST_QUESTIONS, tuple(owners))
             return {owners[str(branch)]: str(content) for branch, content in firsts}
 
         return self._run(work, write=False) if listed else {}
@@ -361,7 +386,7 @@ class Store:
             return {}
 
         def work(tx: Tx) -> dict[str, bytes]:
-            rows = tx.rows(sql.FILES_OF_HASHES.format(marks=sql.marks(len(wanted))), wanted)
+            rows = sql.each_batch(tx, sql.FILES_OF_HASHES, wanted)
             names = FILES.names
             return {str(row[names.index("sha256")]): bytes(row[names.index("data")]) for row in rows}  # type: ignore[call-overload]
 
@@ -373,23 +398,25 @@ class Store:
 
     def rewind(self, session: Session, seq: int) -> Session:
         """Go back to where `seq` was the newest message; what comes after it stays as a branch."""
-        return self._run(lambda tx: branches.rewind(tx, self._fresh(tx, session), seq)[0])
+        return self._run(lambda tx: branches.rewind(tx, self._locked(tx, session), seq)[0])
 
     def switch(self, session: Session, branch_id: str) -> Session:
         """Go back to a branch that the session left."""
-        return self._run(lambda tx: branches.switch(tx, self._fresh(tx, session), branch_id))
+        return self._run(lambda tx: branches.switch(tx, self._locked(tx, session), branch_id))
 
     def fork_session(self, source: Session, *, name: str | None = None, at: int | None = None) -> Session:
         """A new session that shares the first `at` messages of `source` (all of them when None). Nothing is copied."""
 
+        session_id, branch_id = new_id(), new_id()
+
         def work(tx: Tx) -> Session:
-            fresh = self._fresh(tx, source)
+            fresh = self._locked(tx, source)
             moment = now()
             new = replace(
                 fresh,
-                id=new_id(),
+                id=session_id,
                 name=name,
-                branch_id=new_id(),
+                branch_id=branch_id,
                 revision=0,
                 created_at=moment,
                 updated_at=moment,
@@ -445,6 +472,11 @@ class Store:
         placed = self._backend.run(lambda tx: turns.place(tx, replace(state, turn=turn, ended=True)))
         self._backend.journal.drop(turn.id)
         return placed
+
+    def _locked(self, tx: Tx, session: Session) -> Session:
+        """As `_fresh`, and nobody else changes it until the transaction ends."""
+        tx.lock(SESSIONS, sessions.key(session))
+        return self._fresh(tx, session)
 
     def _fresh(self, tx: Tx, session: Session) -> Session:
         found = sessions.by_id(tx, session.user_id, session.collection, session.id)

@@ -20,6 +20,7 @@ __all__ = ["TableJournal"]
 
 _NEWEST = "SELECT turn_id, max(position), max(owner), max(written_at) FROM in_flight GROUP BY turn_id"
 _RECORDS = "SELECT record FROM in_flight WHERE turn_id = ? ORDER BY position"
+_WRITTEN = "SELECT 1 FROM in_flight WHERE turn_id = ? AND position = ?"
 
 ABANDONED_AFTER = timedelta(hours=6)
 """A turn of another host that has written nothing for so long is taken to have died."""
@@ -46,6 +47,8 @@ class TableJournal:
         position = self._positions.get(state.turn.id, 0)
 
         def work(tx: Tx) -> None:
+            if tx.again and tx.rows(_WRITTEN, (state.turn.id, position)):
+                return  # an earlier try was committed after all
             tx.add(IN_FLIGHT, [(state.turn.id, position, record, owner(), now())])
             if not new:
                 tx.add(TURNS, [to_row(TURNS, state.turn)])

@@ -34,10 +34,9 @@ def place(tx: Tx, state: InFlight) -> Turn:
     added at the end. Placing a turn twice stores it once.
     """
     turn = state.turn
+    tx.lock(SESSIONS, (turn.user_id, turn.collection, turn.session_id))
     if (tx.again or state.ended) and (stored := _stored(tx, turn.id)) is not None:
         return stored
-    session = _session(tx, turn)
-    tx.lock(SESSIONS, sessions.key(session))
     session = _session(tx, turn)
     session, branch = _branch(tx, session, state)
     placed = tuple(
@@ -96,7 +95,7 @@ def add_files(tx: Tx, files: Sequence[File]) -> None:
     if not files:
         return
     wanted = {file.sha256: file for file in files}
-    known = {str(sha) for (sha,) in tx.rows(sql.FILES_KNOWN.format(marks=sql.marks(len(wanted))), tuple(wanted))}
+    known = {str(sha) for (sha,) in sql.each_batch(tx, sql.FILES_KNOWN, tuple(wanted))}
     tx.add(FILES, [to_row(FILES, file) for sha, file in wanted.items() if sha not in known])
 
 
@@ -109,9 +108,7 @@ def whole(tx: Tx, turn: Turn) -> Turn:
 
 def by_ids(tx: Tx, ids: Sequence[str]) -> list[Turn]:
     """Turns in the order of `ids`, without their messages; ids that are not stored are left out."""
-    if not ids:
-        return []
-    rows = tx.rows(sql.TURNS_OF_IDS.format(marks=sql.marks(len(ids))), tuple(ids))
+    rows = sql.each_batch(tx, sql.TURNS_OF_IDS, ids)
     found = {turn.id: turn for turn in (from_row(Turn, TURNS, row) for row in rows)}
     return [found[turn_id] for turn_id in ids if turn_id in found]
 

