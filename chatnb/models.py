@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import pkgutil
@@ -140,13 +141,18 @@ def _unknown(name: str) -> str:
 
 
 def _suggestion(name: str) -> str:
-    known = [*known_model_names(), *OWN_MODELS]
+    """The known model that is most like `name`, as a question; of another provider only where `name` has none."""
     provider, model = parse_model_id(name)
-    providers = {parse_model_id(one)[0] for one in known if ":" in one and "/" not in one} | {"ollama", "openrouter"}
+    known = [parse_model_id(one) for one in known_model_names() if "/" not in one]
+    providers = {one for one, _ in known if one} | {"ollama", "openrouter"}
     if provider is not None and provider not in providers:
-        match = nearest(provider, sorted(one for one in providers if one))
-        return match.replace("'?", f":{model}'?") if match else nearest(name, known)
-    return nearest(name, known) or nearest(f"openai:{model}", known) or nearest(f"anthropic:{model}", known)
+        match = nearest(provider, sorted(providers))
+        return match.replace("'?", f":{model}'?")
+    full = {one: f"{owner}:{one}" for owner, one in reversed(known) if owner and provider in (owner, None)}
+    full |= {one: f"{owner}:{one}" for owner, one in known if owner in _EXTRAS and provider in (owner, None)}
+    full |= {one: one for one in OWN_MODELS if provider is None}
+    close = difflib.get_close_matches(model, full, n=1)
+    return f" Did you mean {full[close[0]]!r}?" if close else ""
 
 
 def _missing_package(name: str, error: ImportError) -> str:

@@ -42,7 +42,7 @@ def _first_paragraphs(text: str) -> str:
         if line.startswith(("positional arguments", "options:", "Commands")):
             break
         kept.append(line)
-    usage = max((n for n, line in enumerate(kept) if line.startswith(("[", "%%%"))), default=-1)
+    usage = max((n for n, line in enumerate(kept) if line.startswith(("[", "%%chat"))), default=-1)
     return "\n".join(kept[usage + 1 :]).strip()
 
 

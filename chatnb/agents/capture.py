@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from chatnb.agents.events import RunRequest
+from chatnb.agents.events import RunEnded, RunRequest
 from chatnb.agents.pydantic_ai import AgentRun
 from chatnb.errors import AgentError
 
@@ -17,11 +17,12 @@ __all__ = ["Captured", "capture"]
 
 @dataclass
 class Captured:
-    """The first request of a run: its messages, the instructions that go first, and the tools that are offered."""
+    """The first request of a run: its messages, the instructions that go first, the tools and the settings."""
 
     messages: list[ModelMessage] = field(default_factory=list)
-    instructions: str | None = None
+    instructions: list[str] = field(default_factory=list)
     tools: list[str] = field(default_factory=list)
+    settings: Mapping[str, object] = field(default_factory=dict)
 
 
 class _Looked(Exception):
@@ -38,20 +39,20 @@ async def capture(request: RunRequest) -> Captured:
     """
     seen = Captured()
 
-    def look(messages: list[ModelMessage], info: AgentInfo) -> None:
-        seen.messages = list(messages)
-        seen.instructions = info.instructions
-        seen.tools = [tool.name for tool in (*info.function_tools, *info.output_tools)]
-
     async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
-        look(messages, info)
+        parts = info.model_request_parameters.instruction_parts
+        seen.messages = list(messages)
+        seen.instructions = [part.content for part in parts or ()]
+        seen.tools = [tool.name for tool in (*info.function_tools, *info.output_tools)]
+        seen.settings = dict(info.model_settings or {})
         if seen.messages:
             raise _Looked
         yield ""
 
-    run = AgentRun(replace(request, model=FunctionModel(stream_function=stream), settings={}))
-    async for _ in run.events():
-        pass
+    ended = RunEnded(status="error")
+    async for event in AgentRun(replace(request, model=FunctionModel(stream_function=stream))).events():
+        if isinstance(event, RunEnded):
+            ended = event
     if not seen.messages:
-        raise AgentError("The agent failed before its first request. Await it in a cell to see why.")
+        raise AgentError(f"The agent failed before its first request: {ended.error}") from ended.cause
     return seen

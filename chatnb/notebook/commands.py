@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain, count
+from shlex import quote
 from typing import TYPE_CHECKING, NoReturn
 
 from IPython.display import Markdown
@@ -17,6 +18,7 @@ from chatnb.notebook import cell, listing
 from chatnb.notebook.closing import ago
 from chatnb.notebook.settings import changes, duration
 from chatnb.notebook.state import KernelState, state_of
+from chatnb.notebook.words import complaint, split
 from chatnb.prepare import Ask
 from chatnb.records import Session, new_id, now
 from chatnb.settings import default_model
@@ -32,12 +34,16 @@ class _Parser(argparse.ArgumentParser):
     """Says one sentence in place of printing its usage and leaving."""
 
     def error(self, message: str) -> NoReturn:
-        raise BadInput(f"%{self.prog}: {message}. %chat help lists the commands.")
+        commands = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        options = [
+            name for action in commands for one in action.choices.values() for name in one._option_string_actions
+        ]
+        raise complaint(self.prog, message, [*self._option_string_actions, *options], "%chat help")
 
 
 def parser() -> argparse.ArgumentParser:
     """The parser of everything that `%chat` takes."""
-    top = _Parser(prog="chat", add_help=False)
+    top = _Parser(prog="%chat", add_help=False)
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
 
     def add(name: str, says: str) -> argparse.ArgumentParser:
@@ -75,7 +81,8 @@ def parser() -> argparse.ArgumentParser:
     branches = add("branches", "List the ways the session went, or go back to one.")
     branches.add_argument("branch", nargs="?", help="The id (or its end) of a branch to go back to.")
     add("doctor", "Look for what is wrong with the store, and say what to do.")
-    add("help", "List the commands.")
+    help_ = add("help", "List the commands, or one command's options.")
+    help_.add_argument("about", nargs="?", metavar="COMMAND", help="The command.")
     return top
 
 
@@ -105,10 +112,7 @@ async def ask_again(magics: ChatMagics, line: str) -> object:
 
 
 def _parsed(line: str) -> argparse.Namespace:
-    try:
-        words = shlex.split(line)
-    except ValueError as error:
-        raise BadInput(f"The line {line!r} cannot be read ({error}). Close the quote.") from error
+    words = split(line)
     known = [name for name in COMMANDS if name != "status"] + ["retry", "continue"]
     if words and words[0] not in known:
         raise BadInput(
@@ -118,16 +122,28 @@ def _parsed(line: str) -> argparse.Namespace:
     return parser().parse_args(words)
 
 
-def help_text() -> str:
-    """Every command with its arguments, as text."""
-    top = parser()
-    commands = next(action for action in top._actions if isinstance(action, argparse._SubParsersAction))
-    says = {action.dest: action.help for action in commands._choices_actions}
-    lines = ["%chat  The status: the current session, the model, the store."]
+def help_text(about: str | None = None) -> str:
+    """Every command with its arguments, or one command's options with what they do, as text.
+
+    Raises
+    ------
+    BadInput
+        When there is no such command.
+    """
+    commands = next(action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    says = {action.dest: str(action.help) for action in commands._choices_actions}
+    if about is not None:
+        if about not in says:
+            raise BadInput(f"%chat has no command {about!r}.{nearest(about, says)} %chat help lists the commands.")
+        return f"{_shown_help(commands.choices[about])}\n\n{says[about]}"
+    lines = ["%chat", "    The status: the current session, the model, the store."]
     for name, sub in commands.choices.items():
-        usage = " ".join(sub.format_usage().split()[1:]).replace("chat ", "%chat ", 1)
-        lines.append(f"{usage}\n    {says[name]}")
+        lines += [" ".join(sub.format_usage().removeprefix("usage:").split()), f"    {says[name]}"]
     return "\n".join(lines)
+
+
+def _shown_help(command: argparse.ArgumentParser) -> str:
+    return command.format_help().removeprefix("usage:").strip()
 
 
 def _chat(state: KernelState, ref: str | None = None) -> Chat:
@@ -194,11 +210,27 @@ def _new(state: KernelState, options: argparse.Namespace) -> object:
         settings.insert(0, name)
         name = None
     values = changes(settings)
-    session = Session(id=new_id(), user_id=state.magics.owner, project=state.project, name=name or state._fresh_name())
+    if name is None:
+        name = _unused(state, state._fresh_name())
+    elif name in _names(state, name):
+        raise BadInput(f"A session named {name!r} exists already. Go on in it with %chat use {quote(name)}.")
+    session = Session(id=new_id(), user_id=state.magics.owner, project=state.project, name=name)
     session = state.store.create_session(replace(session, **values))  # type: ignore[arg-type]
     state.current = session.id
     state.seen.add(session.id)
     return _text([f"Made {session.label}; cells that name no session use it."])
+
+
+def _names(state: KernelState, like: str) -> set[str]:
+    """The names of the project's sessions that contain `like`."""
+    where = SessionFilter(user=state.magics.owner, project=state.project, text=like)
+    return {session.label for session in state.store.list_sessions(where, limit=1_000_000)[0]}
+
+
+def _unused(state: KernelState, name: str) -> str:
+    """The name, or the name with the first number that makes it a new one."""
+    taken = _names(state, name)
+    return next(one for one in chain([name], (f"{name}-{n}" for n in count(2))) if one not in taken)
 
 
 def _set(state: KernelState, options: argparse.Namespace) -> object:
@@ -235,7 +267,7 @@ def _rm(state: KernelState, options: argparse.Namespace) -> object:
     if options.forever:
         return _text([f"Removed {labels} for good."])
     return _text(
-        [f"Deleted {labels}. %chat restore {chosen[0].label} brings {'it' if len(chosen) == 1 else 'one'} back."]
+        [f"Deleted {labels}. %chat restore {quote(chosen[0].label)} brings {'it' if len(chosen) == 1 else 'one'} back."]
     )
 
 
@@ -247,7 +279,8 @@ def _restore(state: KernelState, options: argparse.Namespace) -> object:
 def _fork(state: KernelState, options: argparse.Namespace) -> object:
     chat = _chat(state, options.session)
     source = chat.session
-    forked = chat.fork(options.name or f"{source.label} (fork)", at=options.at).session
+    name = options.name or _unused(state, f"{source.label}-fork")
+    forked = chat.fork(name, at=options.at).session
     state.current = forked.id
     state.seen.add(forked.id)
     return _text([f"Using {forked.label}, which shares {forked.message_count} messages with {source.label}."])
@@ -277,8 +310,8 @@ def _doctor(state: KernelState, _: argparse.Namespace) -> object:
     return _text([str(finding) for finding in doctor.examine(state.store)])
 
 
-def _help(_state: KernelState, _options: argparse.Namespace) -> object:
-    return listing.Text(help_text())
+def _help(_: KernelState, options: argparse.Namespace) -> object:
+    return listing.Text(help_text(options.about))
 
 
 COMMANDS: dict[str, Callable[[KernelState, argparse.Namespace], object]] = {

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 import threading
 from importlib import import_module
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_cell_magic, magics_class
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Bool, Enum, Unicode
 
-from chatnb.errors import BadInput, ChatnbError
+from chatnb.errors import ChatnbError
+from chatnb.notebook.words import complaint, split
 from chatnb.settings import default_user
 
 if TYPE_CHECKING:
@@ -49,17 +50,19 @@ class ChatMagics(Magics):
         """Whose sessions these are."""
         return self.user or default_user()
 
-    @magic_arguments("%%chat")
+    @magic_arguments("%chat")
     @argument("session", nargs="?", help="The session's name or id; without one, this kernel's or this notebook's.")
     @argument(
         "-m", "--model", help="The model, such as openai:gpt-5, anthropic:claude-sonnet-4-5, ollama:llama3 or demo."
     )
     @argument("-a", "--agent", help="The name of a PydanticAI Agent of this notebook, which answers.")
-    @argument("--deps", help="The name of the object that the agent gets as its dependencies.")
+    @argument("--deps", metavar="NAME", help="The name of the object that the agent gets as its dependencies.")
     @argument("-s", "--system", help="The system prompt; in quotes when it has spaces.")
-    @argument("-n", "--max", type=int, help="Send the newest N user and assistant messages at most.")
-    @argument("-o", "--output", help="Bind the answer to this name.")
-    @argument("--max-requests", type=int, help="Stop after N requests to the model; %%chat continue goes on.")
+    @argument("-n", "--max", type=int, help="Send the newest MAX user and assistant messages at most.")
+    @argument("-o", "--output", metavar="NAME", help="Bind the answer to this name.")
+    @argument(
+        "--max-requests", type=int, metavar="N", help="Stop after N requests to the model; %%chat continue goes on."
+    )
     @argument("--dry-run", action="store_true", help="Show exactly what would be sent, and send nothing.")
     @argument("--append", action="store_true", help="Add a turn, also when this cell has one already.")
     @argument("--replace", action="store_true", help="Take this cell's turn back first, also when its text changed.")
@@ -67,15 +70,22 @@ class ChatMagics(Magics):
         "--no-store", action="store_true", help="Neither read nor write the store: the model sees this prompt alone."
     )
     @argument("--raw", action="store_true", help="Send {{ }} as it is.")
-    @argument("--temperature", type=float, help="The model's temperature.")
-    @argument("--opt", action="append", default=[], metavar="K=V", help="Another model setting, as in --opt seed=1.")
+    @argument("--temperature", type=float, metavar="T", help="The model's temperature.")
+    @argument(
+        "--opt",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="Another model setting, as in --opt seed=1; may be given several times. A value may be JSON.",
+    )
     @line_cell_magic
     def chat(self, line: str, cell: str | None = None) -> object:
         """Ask a model in a session whose history it sees; the cell's text is the prompt.
 
-        `{{ expression }}` in the prompt is a Python expression of the notebook, with an optional format as in
-        `{{ x:.2f }}`. Options hold for their turn; those of a session's first turn become its settings.
-        `%chat` alone, and `%chat COMMAND`, look after sessions; `%chat help` lists the commands.
+        `{{ expression }}` in the prompt is a Python expression of the notebook, with an
+        optional format as in `{{ x:.2f }}`. Options hold for their turn; those of a
+        session's first turn become its settings. `%chat` alone, and `%chat COMMAND`, look
+        after sessions; the commands are below.
         """
         return self._guarded(lambda: self._line(line) if cell is None else self._cell(line, cell))
 
@@ -94,6 +104,7 @@ class ChatMagics(Magics):
         except ChatnbError as error:
             raise self._shown(error) from error.__cause__
 
+    @no_var_expand
     @line_cell_magic
     def chatsql(self, line: str, cell: str | None = None) -> object:
         """One SELECT over the histories, as a DataFrame: `%chatsql SELECT …`, or `%%chatsql [-o NAME]` with a cell.
@@ -105,14 +116,11 @@ class ChatMagics(Magics):
 
     def parsed(self, line: str) -> argparse.Namespace:
         """The options of a `%%chat` line, without the quotes around them."""
-        try:
-            words = shlex.split(line)
-        except ValueError as error:
-            raise BadInput(f"The line {line!r} cannot be read ({error}). Close the quote.") from error
+        words = split(line)
         try:
             return self.chat.parser.parse_args(words)  # type: ignore[no-any-return]
         except UsageError as error:
-            raise BadInput(f"{str(error).rstrip('.')}. %%chat? lists the options.") from None
+            raise complaint("%%chat", str(error), self.chat.parser._option_string_actions, "%%chat?") from None
 
     def _line(self, line: str) -> object:
         return import_module("chatnb.notebook.commands").run(self, line)
@@ -131,6 +139,19 @@ class ChatMagics(Magics):
         if self.debug:
             return error.with_traceback_shown()
         return error
+
+
+def help_text() -> str:
+    """What `%%chat?` and `%chat?` show: the options of the one, and the commands of the other.
+
+    The commands are imported only for this, so that loading the extension stays light.
+    """
+    commands = import_module("chatnb.notebook.commands").help_text()
+    said = str(ChatMagics.chat.__doc__).replace("<K=V>", "K=V  ").rstrip()
+    return f"{said}\n\ncommands of %chat:\n{indent(commands, '  ')}\n"
+
+
+ChatMagics.chat.getdoc = help_text  # IPython asks an object for this before it looks at its docstring
 
 
 def rewritten(lines: list[str]) -> list[str]:

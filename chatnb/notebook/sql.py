@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from typing import TYPE_CHECKING, NoReturn
 
 from chatnb.errors import BadInput
 from chatnb.frames import sql
 from chatnb.notebook.prompt import holes, value_of
 from chatnb.notebook.state import state_of
+from chatnb.notebook.words import complaint, split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ __all__ = ["run"]
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise BadInput(f"%%chatsql: {message}. It takes -o NAME.")
+        raise complaint("%%chatsql", message, self._option_string_actions, "%chatsql?")
 
 
 def run(magics: ChatMagics, line: str, cell: str | None) -> pd.DataFrame:
@@ -31,7 +31,7 @@ def run(magics: ChatMagics, line: str, cell: str | None) -> pd.DataFrame:
     if cell is not None:
         parser = _Parser(prog="%%chatsql", add_help=False)
         parser.add_argument("-o", "--output")
-        output, query = parser.parse_args(shlex.split(line)).output, cell
+        output, query = parser.parse_args(split(line)).output, cell
     if not query.strip():
         raise BadInput("There is no query. Write one SELECT, as in %chatsql SELECT name, message_count FROM sessions.")
     pieces: list[str] = []

@@ -83,7 +83,8 @@ class KernelState:
         """
         names = self.shell.user_ns
         if name not in names:
-            known = [known for known in names if not known.startswith("_")]
+            own = set(names) - set(self.shell.user_ns_hidden)  # what IPython itself put there is no agent
+            known = sorted(known for known in own if not known.startswith("_"))
             raise AgentError(
                 f"The notebook has no {name!r} to use as {what}.{nearest(name, known)} Define it in a cell first."
             )
