@@ -3,6 +3,7 @@
 PYTHON ?= python3
 PYTEST ?= -n 2 --dist loadfile
 LOCK ?=
+LAB ?=
 UV := $(shell command -v uv || echo .uv/bin/uv)
 IN_VENV := VIRTUAL_ENV=.venv $(UV) pip
 
@@ -17,7 +18,7 @@ test: .venv/.test
 	.venv/bin/python -m pytest $(PYTEST)
 
 lab: .venv/.lab
-	.venv/bin/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=notebooks
+	.venv/bin/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=notebooks $(LAB)
 
 bench: .venv/.test
 	.venv/bin/python -m benchmarks

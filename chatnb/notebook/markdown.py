@@ -15,7 +15,9 @@ _IMAGE = re.compile(r"!(\[[^\]]*\]\s*(?:\(|\[))")
 _MONEY = re.compile(r"(?P<math>\\\$|\$\$.+?\$\$|\$(?=[^\s$])[^$\n]*?(?<=[^\s\\$])\$(?!\d))|\$", re.DOTALL)
 """Math between dollar signs as Pandoc knows it (the first is followed, the last preceded by no space, and no digit
 follows), so that "$5 to $10" is money: https://pandoc.org/MANUAL.html#extension-tex_math_dollars"""
-_SPECIAL = re.compile(r"([\\`*_{}\[\]$~|])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]~|])")
+DOLLAR = r"<span>\$</span>"
+"""A dollar sign that is no math: MathJax looks at the page after Markdown has taken the backslash away."""
 _SCRIPT_LINK = re.compile(r"(\]\(\s*<?\s*)(?:javascript|data|vbscript):", re.IGNORECASE)
 
 
@@ -62,16 +64,16 @@ def literal(text: str) -> str:
     """Text of one line that Markdown and MathJax show letter by letter.
 
     >>> literal("$0 *x* <b>")
-    '\\\\$0 \\\\*x\\\\* &lt;b&gt;'
+    '<span>\\\\$</span>0 \\\\*x\\\\* &lt;b&gt;'
     """
-    return _SPECIAL.sub(r"\\\1", html.escape(text, quote=False))
+    return _SPECIAL.sub(r"\\\1", html.escape(text, quote=False)).replace("$", DOLLAR)
 
 
 def _plain(text: str) -> str:
-    text = _MONEY.sub(lambda found: found[0] if found["math"] else r"\$", text)
     text = _TAG.sub("&lt;", text)
     text = _IMAGE.sub(r"\1", text)
-    return _SCRIPT_LINK.sub(r"\1#", text)
+    text = _SCRIPT_LINK.sub(r"\1#", text)
+    return _MONEY.sub(lambda found: found[0] if found["math"] else DOLLAR, text)
 
 
 def fenced(text: str, language: str = "") -> str:
