@@ -43,7 +43,7 @@ clean:
 	touch .venv/.demo .venv/.lab $@
 
 .venv/bin/python: | $(UV)
-	$(UV) venv --python $(PYTHON) .venv
+	$(UV) venv --clear --python $(PYTHON) .venv
 
 .uv/bin/uv:
 	$(PYTHON) -m venv .uv
