@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chatnb.chat import Chat
     from chatnb.errors import ChatnbError
     from chatnb.frames import messages, sessions, sql, turns
+    from chatnb.notebook.browser import SessionBrowser
     from chatnb.records import Message, Session, Turn
     from chatnb.stores.opening import open_store
     from chatnb.stores.store import Store
@@ -26,6 +27,7 @@ _PLACES = {
     "ChatnbError": "chatnb.errors",
     "Message": "chatnb.records",
     "Session": "chatnb.records",
+    "SessionBrowser": "chatnb.notebook.browser",
     "Store": "chatnb.stores.store",
     "Turn": "chatnb.records",
     "messages": "chatnb.frames",
@@ -40,6 +42,7 @@ __all__ = [
     "ChatnbError",
     "Message",
     "Session",
+    "SessionBrowser",
     "Store",
     "Turn",
     "load_ipython_extension",

@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     add("continue", "Go on with a turn that was interrupted.")
     branches = add("branches", "List the ways the session went, or go back to one.")
     branches.add_argument("branch", nargs="?", help="The id (or its end) of a branch to go back to.")
+    add("browse", "Search, read and look after sessions in widgets.")
     add("doctor", "Look for what is wrong with the store, and say what to do.")
     help_ = add("help", "List the commands, or one command's options.")
     help_.add_argument("about", nargs="?", metavar="COMMAND", help="The command.")
@@ -306,6 +307,15 @@ def _branches(state: KernelState, options: argparse.Namespace) -> object:
     return _text([f"{chat.session.label} is back on branch {matches[0][-8:]} ({chat.session.message_count} messages)."])
 
 
+def _browse(state: KernelState, _: argparse.Namespace) -> object:
+    from chatnb.notebook.browser import SessionBrowser  # ipywidgets takes a third of a second
+
+    own = getattr(state.shell.magics_manager.magics["cell"].get("chat"), "__self__", None) is state.magics
+    return SessionBrowser(
+        state.store, user=state.magics.owner, project=state.project, magic="chat" if own else "chatnb"
+    )
+
+
 def _doctor(state: KernelState, _: argparse.Namespace) -> object:
     return _text([str(finding) for finding in doctor.examine(state.store)])
 
@@ -316,6 +326,7 @@ def _help(_: KernelState, options: argparse.Namespace) -> object:
 
 COMMANDS: dict[str, Callable[[KernelState, argparse.Namespace], object]] = {
     "status": _status, "ls": _ls, "show": _show, "use": _use, "new": _new, "set": _set, "rm": _rm,
-    "restore": _restore, "fork": _fork, "undo": _undo, "branches": _branches, "doctor": _doctor, "help": _help,
+    "restore": _restore, "fork": _fork, "undo": _undo, "branches": _branches, "browse": _browse, "doctor": _doctor,
+    "help": _help,
 }  # fmt: skip
 """What each command does; `retry` and `continue` ask the model and are done by `run` and `ask_again`."""
