@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, replace
+from keyword import iskeyword
 from typing import TYPE_CHECKING, cast
 
 from IPython.display import display
@@ -146,7 +147,9 @@ def _asked(state: KernelState, options: argparse.Namespace, body: str) -> Ask:
     magics = state.magics
     if not body.strip():
         raise BadInput("The cell has no prompt. Write the question below the %%chat line.")
-    if options.output and not options.output.isidentifier():
+    if options.session is not None and not options.session.strip():
+        raise BadInput(f"A session needs a name, and {options.session!r} is none. Write one, as in %%chat eda.")
+    if options.output is not None and (not options.output.isidentifier() or iskeyword(options.output)):
         raise BadInput(f"-o {options.output!r} is not a name. Give one, as in -o answer.")
     if options.max is not None and options.max < 0:
         raise BadInput(f"-n {options.max} is below 0. Give how many messages to send at most, or leave it out.")

@@ -194,6 +194,8 @@ def _ls(state: KernelState, options: argparse.Namespace) -> object:
 
 
 def _show(state: KernelState, options: argparse.Namespace) -> object:
+    if options.last is not None and options.last < 1:
+        raise BadInput(f"-n {options.last} shows nothing. Give how many of the newest turns to show, from 1.")
     session = state.found(options.session if options.session else state.session_name())
     return Markdown(listing.transcript(state.store, session, last=options.last))
 
@@ -210,7 +212,7 @@ def _new(state: KernelState, options: argparse.Namespace) -> object:
     if name is not None and "=" in name:
         settings.insert(0, name)
         name = None
-    values = changes(settings)
+    values = _checked(changes(settings))
     if name is None:
         name = _unused(state, state._fresh_name())
     elif name in _names(state, name):
@@ -235,11 +237,16 @@ def _unused(state: KernelState, name: str) -> str:
 
 
 def _set(state: KernelState, options: argparse.Namespace) -> object:
-    values = changes(options.settings)
-    if isinstance(model := values.get("model"), str):
-        models.resolve(model)
+    values = _checked(changes(options.settings))
     session = state.store.update_session(state.found(options.session or state.session_name()), **values)
     return _text([f"{session.label}: " + ", ".join(f"{name} is {value!r}" for name, value in values.items()) + "."])
+
+
+def _checked(values: dict[str, object]) -> dict[str, object]:
+    """The settings, with a model that can be used."""
+    if isinstance(model := values.get("model"), str):
+        models.resolve(model)
+    return values
 
 
 def _rm(state: KernelState, options: argparse.Namespace) -> object:

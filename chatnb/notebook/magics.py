@@ -10,6 +10,7 @@ from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
+from IPython.core.getipython import get_ipython
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Bool, Enum, Unicode
@@ -160,7 +161,7 @@ def rewritten(lines: list[str]) -> list[str]:
     What an agent awaited in another cell (an HTTP client's connections, a database pool) belongs to that loop and
     fails on any other.
     """
-    for name in NAMES:
+    for name in filter(_is_ours, NAMES):
         start = f"get_ipython().run_cell_magic({name!r}, "
         if len(lines) == 1 and lines[0].startswith(start):
             return [_awaiting("achat", lines[0][len(start) :])]
@@ -168,6 +169,13 @@ def rewritten(lines: list[str]) -> list[str]:
         if len(lines) == 1 and lines[0].startswith((f"{start}'retry", f"{start}'continue")):
             return [_awaiting("achat_line", lines[0][len(start) :])]
     return lines
+
+
+def _is_ours(name: str) -> bool:
+    """Whether the cell magic of this name is chatnb's; another extension may own it, or have taken it since."""
+    shell = get_ipython()
+    magic = shell.magics_manager.magics["cell"].get(name) if shell is not None else None
+    return isinstance(getattr(magic, "__self__", None), ChatMagics)
 
 
 def _awaiting(method: str, arguments: str) -> str:

@@ -53,6 +53,8 @@ def changes(settings: Sequence[str]) -> dict[str, object]:
             raise BadInput(
                 f"A session has no setting {key!r}.{nearest(key, SETTINGS)} There are {', '.join(SETTINGS)}."
             )
+        if key == "name" and not value.strip():
+            raise BadInput("A session needs a name. Write one, as in name=planning.")
         if key == "expires":
             values["expires_at"] = now() + duration(value) if value else None
         elif key == "tags":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from shlex import quote
 
 from chatnb.errors import BadInput, SessionNotFound, nearest
 from chatnb.records import Branch, Session, now
@@ -114,10 +115,15 @@ def find(tx: Tx, ref: str, *, user: str, project: str, collection: str = "", act
     session = resolve(tx, ref, user=user, project=project, collection=collection, active=active)
     if session is not None:
         return session
-    names = [str(name) for (name,) in tx.rows(sql.SESSION_NAMES, (user, collection))]
-    if active and resolve(tx, ref, user=user, project=project, collection=collection, active=False):
-        raise SessionNotFound(f"Session {ref!r} was deleted. Bring it back with %chat restore {ref}.")
-    raise SessionNotFound(f"No session named {ref!r}.{nearest(ref, names)} List them with %chat ls.")
+    if resolve(tx, ref, user=user, project=project, collection=collection, active=not active) is not None:
+        if active:
+            raise SessionNotFound(f"Session {ref!r} was deleted. Bring it back with %chat restore {quote(ref)}.")
+        raise SessionNotFound(f"Session {ref!r} was not deleted. Go on in it with %chat use {quote(ref)}.")
+    known = tx.rows(sql.SESSION_NAMES, (user, collection, active))
+    if any(name == ref for name, _ in known):
+        raise SessionNotFound(f"Session {ref!r} is another project's. %chat ls --all gives its id, which can be used.")
+    hint = nearest(ref, [str(name) for name, of in known if of == project])
+    raise SessionNotFound(f"No session named {ref!r}.{hint} List them with %chat ls{'' if active else ' --deleted'}.")
 
 
 def create(tx: Tx, session: Session) -> Session:

@@ -51,7 +51,7 @@ SESSION_BY_NAME = (
     " ORDER BY coalesce(last_message_at, created_at) DESC LIMIT 1"
 )
 SESSION_NAMES = (
-    "SELECT coalesce(name, id) FROM sessions WHERE user_id = ? AND collection = ? AND is_active"
+    "SELECT coalesce(name, id), project FROM sessions WHERE user_id = ? AND collection = ? AND is_active = ?"
     " ORDER BY coalesce(last_message_at, created_at) DESC LIMIT 500"
 )
 SESSIONS_WHERE = f"{_SESSION} WHERE {{where}} ORDER BY {{order}} LIMIT ? OFFSET ?"
