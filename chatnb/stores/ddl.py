@@ -18,19 +18,22 @@ SCHEMA_TABLE = "chatnb_schema"
 class Dialect:
     """What a database calls the neutral column types, and how it writes the UTC day of `turns.started_at`.
 
-    `tables` gives the statements that make one table, for a backend that keeps a table in parts.
+    `keys` names the tables whose key the database itself keeps unique, for databases where two transactions can add at
+    once. `tables` gives the statements that make one table, for a backend that keeps a table in parts.
     """
 
     types: Mapping[str, str]
     day: str
     indexes: bool = True
+    keys: frozenset[str] = frozenset()
     tables: Callable[[Table, Dialect], list[str]] | None = field(default=None)
 
 
 def create_table(table: Table, dialect: Dialect, name: str | None = None) -> str:
     """The CREATE TABLE of a table, under another name when one is given."""
     columns = ", ".join(f"{column.name} {dialect.types[column.type]}" for column in table.columns)
-    return f"CREATE TABLE IF NOT EXISTS {name or table.name} ({columns})"
+    primary = f", PRIMARY KEY ({', '.join(table.key)})" if table.name in dialect.keys else ""
+    return f"CREATE TABLE IF NOT EXISTS {name or table.name} ({columns}{primary})"
 
 
 def create_view(view: View, dialect: Dialect) -> str:
@@ -47,7 +50,8 @@ def statements(step: Step, dialect: Dialect) -> list[str]:
             continue
         made.append(create_table(table, dialect))
         if dialect.indexes:
-            made += [_create_index(table.name, columns) for columns in table.indexes]
+            keyed = table.key if table.name in dialect.keys else None
+            made += [_create_index(table.name, columns) for columns in table.indexes if columns != keyed]
     return [*made, *(create_view(view, dialect) for view in step.views)]
 
 

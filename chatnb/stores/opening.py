@@ -16,7 +16,7 @@ from chatnb.stores.store import Store
 
 __all__ = ["SCHEMES", "open_store", "shared_store"]
 
-SCHEMES = ("duckdb", "sqlite", "memory")
+SCHEMES = ("cockroachdb", "duckdb", "json", "memory", "postgres", "postgresql", "sqlite")
 """The schemes that chatnb itself brings; others come from entry points of the group `chatnb.stores`."""
 
 _shared: dict[str, Store] = {}
@@ -29,14 +29,15 @@ def open_store(url: str | Path | None = None) -> Store:
     Parameters
     ----------
     url
-        `duckdb:///chat.duckdb` or a bare path, `sqlite:///chat.db`, `memory:` (SQLite in memory). None is
-        `CHATNB_STORE`, or one DuckDB file in the user's data folder. Three slashes begin a path that is relative to
-        the working directory, four an absolute one; `duckdb:////data/chat.duckdb` is `/data/chat.duckdb`.
+        `duckdb:///chat.duckdb` or a bare path, `sqlite:///chat.db`, `json:///folder`, `postgresql://user@host/db`,
+        `cockroachdb://user@host:26257/db`, `memory:` (SQLite in memory). None is `CHATNB_STORE`, or one DuckDB file in
+        the user's data folder. Three slashes begin a path that is relative to the working directory, four an absolute
+        one; `duckdb:////data/chat.duckdb` is `/data/chat.duckdb`.
 
     Raises
     ------
     BadInput
-        When the scheme is unknown.
+        When the scheme is unknown, or its driver is not installed.
 
     Examples
     --------
@@ -51,7 +52,14 @@ def open_store(url: str | Path | None = None) -> Store:
     if not separator or isinstance(url, Path) or len(scheme) == 1:  # one letter is a drive
         return Store(_duckdb(text))
     scheme = scheme.lower().partition("+")[0]
-    makers: dict[str, Callable[[str], Backend]] = {"duckdb": _duckdb, "sqlite": _sqlite, "memory": _memory}
+    if scheme in ("postgresql", "postgres", "cockroachdb"):
+        return Store(_postgres(text))
+    makers: dict[str, Callable[[str], Backend]] = {
+        "duckdb": _duckdb,
+        "sqlite": _sqlite,
+        "json": _json,
+        "memory": _memory,
+    }
     if scheme in makers:
         return Store(makers[scheme](_path(rest)))
     plugins = {point.name: point for point in entry_points(group="chatnb.stores")}
@@ -88,3 +96,17 @@ def _sqlite(path: str) -> Backend:
 
 def _memory(_: str) -> Backend:
     return import_module("chatnb.stores.sqlite").SqliteBackend(None)  # type: ignore[no-any-return]
+
+
+def _json(path: str) -> Backend:
+    if not path.strip("/ "):
+        raise BadInput("The JSON store has no folder. Write json:///chats.")
+    return import_module("chatnb.stores.jsonlog").JsonBackend(Path(path).expanduser().absolute())  # type: ignore[no-any-return]
+
+
+def _postgres(url: str) -> Backend:
+    try:
+        backend = import_module("chatnb.stores.postgres").PostgresBackend
+    except ImportError as error:
+        raise BadInput(f'PostgreSQL needs a driver ({error}). Install it: pip install "chatnb[postgres]"') from error
+    return backend(url)  # type: ignore[no-any-return]
