@@ -99,8 +99,10 @@ class SessionBrowser:
             self._list()
 
     def _build(self) -> None:
-        self.filters = Filters(user=self.user, project=self.project, changed=lambda: self.guarded(self._searched))
         self.again = self._button("Refresh", "Read the store again", self.refresh)
+        self.filters = Filters(
+            user=self.user, project=self.project, changed=lambda: self.guarded(self._searched), last=self.again
+        )
         self.said = widgets.HTML()
         self.undoing = self._button("Undo", "Bring back what was deleted", self.undo)
         self.status = widgets.HBox([self.said])
@@ -123,7 +125,7 @@ class SessionBrowser:
         panes = widgets.HBox([listed, self.reader.widget])
         style = widgets.HTML(STYLE)
         self.selection = widgets.HBox()
-        top = widgets.HBox([self.filters.widget, self.again])
+        top = self.filters.widget
         self.widget = widgets.VBox([style, top, self.status, self.selection, panes])
         for part, names in (
             (self.widget, "browser"), (style, "style"), (top, "bar top"), (self.status, "bar status"),
@@ -363,12 +365,11 @@ class SessionBrowser:
         self._offer()
         self._after(done, "Tagged" if add else "Took tags from")
 
-    def export(self, sessions: Sequence[Session], path: str) -> None:
-        """Write sessions to a file, as its name ends."""
+    def export(self, sessions: Sequence[Session], path: str, format: str | None = None) -> None:  # noqa: A002
+        """Write sessions to a file; `format` None goes by how its name ends."""
         if not path:
             raise BadInput("Name the file to write.")
-        import_module("chatnb.transfer").export(sessions, path, store=self.store)
-        self._after(work.Done(tuple(sessions)), f"Wrote {path}:")
+        self._say(str(import_module("chatnb.transfer").export(self.store, sessions, path, format)))
 
     def _after(self, done: work.Done, verb: str, *, undo: bool = False) -> None:
         """Show sessions as they are now."""

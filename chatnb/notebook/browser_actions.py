@@ -13,8 +13,14 @@ from chatnb.records import Session
 
 __all__ = ["Actions", "Doer", "can_export"]
 
-FORMATS = (("Markdown", "md"), ("JSON Lines", "jsonl"), ("Parquet", "parquet"), ("Notebook", "ipynb"))
-"""What a session can be written as, and how such a file's name ends."""
+FORMATS = (
+    ("Markdown", ("markdown", "md")),
+    ("Notebook", ("notebook", "ipynb")),
+    ("JSON Lines", ("jsonl", "jsonl")),
+    ("Parquet", ("parquet", "parquet")),
+    ("OpenAI fine-tuning", ("openai", "openai.jsonl")),
+)
+"""What sessions can be written as: the format's name, and how a file's name ends."""
 
 
 def can_export() -> bool:
@@ -49,7 +55,7 @@ class Doer(Protocol):
         """Add and take away tags."""
         ...
 
-    def export(self, sessions: Sequence[Session], path: str) -> object:
+    def export(self, sessions: Sequence[Session], path: str, format: str) -> object:  # noqa: A002  # as `transfer`
         """Write to a file."""
         ...
 
@@ -158,7 +164,7 @@ class Actions:
         sessions = self._targets()
         stem = sessions[0].label if len(sessions) == 1 else f"{len(sessions)} sessions"
         stem = re.sub(r"[^\w-]+", "-", stem).strip("-")[:60] or "session"
-        self.path.value = f"{stem}.{self.format.value}"
+        self.path.value = f"{stem}.{self.format.value[1]}"
 
     def _write(self) -> None:
-        self._doer.export(self._targets(), self.path.value.strip())
+        self._doer.export(self._targets(), self.path.value.strip(), self.format.value[0])

@@ -226,7 +226,7 @@ def _folded(summary: str, body: str) -> str:
 
 
 def row_text(session: Session, question: str, *, owner: bool) -> str:
-    """A session in three lines of plain text: its name, its first question, its facts."""
+    """A session in three lines of plain text: its name, its first question, its facts; without a name, its id below."""
     used = session.last_message_at or session.created_at
     facts = [
         "deleted" if not session.is_active else "",
@@ -236,8 +236,9 @@ def row_text(session: Session, question: str, *, owner: bool) -> str:
         ago(used),
         *(f"#{one_line(tag, 40)}" for tag in session.tags),
     ]
-    lines = (one_line(session.label, 120), one_line(question, 160) or "–", " · ".join(fact for fact in facts if fact))
-    return "\n".join(lines)
+    asked = one_line(question, 160)
+    titles = (one_line(session.name, 120), asked or "–") if session.name else (asked or "–", one_line(session.id, 80))
+    return "\n".join([*titles, " · ".join(fact for fact in facts if fact)])
 
 
 def heading(session: Session, facts: Sequence[str]) -> str:

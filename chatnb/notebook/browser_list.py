@@ -35,10 +35,12 @@ class Filters:
         The notebook's project; '' offers no choice of project.
     changed
         Is called after every change.
+    last
+        What stands at the end of the row.
     """
 
-    def __init__(self, *, user: str | None, project: str, changed: Callable[[], None]) -> None:
-        self._user, self._project, self._changed = user, project, changed
+    def __init__(self, *, user: str | None, project: str, changed: Callable[[], None], last: widgets.Widget) -> None:
+        self._user, self._project, self._changed, self._last = user, project, changed, last
         self._quiet = False
         self.text = widgets.Text(
             placeholder="Search names, then Enter", continuous_update=False, tooltip="Search the sessions' names"
@@ -64,10 +66,10 @@ class Filters:
         dates = [self.since, self.until]
         return [self.text, self.model, self.tag, self.period, *dates, self.active, self.project, self.order]
 
-    def _shown(self) -> list[widgets.ValueWidget]:
+    def _shown(self) -> list[widgets.Widget]:
         hidden = [] if self.period.value == _BETWEEN else [self.since, self.until]
         hidden += [] if self._project else [self.project]
-        return [control for control in self._controls() if control not in hidden]
+        return [*(control for control in self._controls() if control not in hidden), self._last]
 
     def _heard(self, change: dict[str, object]) -> None:
         if self._quiet:

@@ -14,7 +14,7 @@ STYLE = """<style>
   --cn-brand: var(--jp-brand-color1, var(--vscode-focusBorder, #1976d2));
   --cn-error: var(--jp-error-color1, var(--vscode-errorForeground, #c62828));
   container: chatnb / inline-size;
-  color: var(--cn-text); overflow: visible; gap: 6px; margin: 0;
+  color: var(--cn-text); overflow: visible; gap: 6px; margin: 0; padding: 2px 0 0 4px;
 }
 .chatnb-browser .widget-html, .chatnb-browser .widget-html-content { margin: 0; height: auto; line-height: 1.45; }
 .chatnb-browser .widget-box { overflow: visible; margin: 0; }
@@ -31,6 +31,8 @@ STYLE = """<style>
 .chatnb-browser .chatnb-bar .widget-datepicker { width: 150px; }
 .chatnb-browser .chatnb-bar .widget-html { width: auto; flex: 0 1 auto; }
 .chatnb-browser .chatnb-status { min-height: 28px; }
+.chatnb-browser .chatnb-pager { flex-flow: row nowrap; gap: 4px; }
+.chatnb-browser .chatnb-pager .widget-checkbox { width: 27px; flex: none; padding-left: 7px; }
 .chatnb-browser .chatnb-said { color: var(--cn-dim); overflow-wrap: anywhere; }
 .chatnb-browser .chatnb-said.chatnb-error { color: var(--cn-error); font-weight: 600; }
 
@@ -76,9 +78,8 @@ STYLE = """<style>
   margin: 8px 0 -30px; font-size: 11px; background: transparent; border: 1px solid var(--cn-line);
   color: var(--cn-dim); z-index: 1; }
 .chatnb-browser .chatnb-message { padding: 8px 0 6px; }
-.chatnb-browser .chatnb-head { display: flex; flex-flow: row wrap; gap: 0 8px; padding-right: 64px;
-  min-height: 22px; align-items: baseline; font-size: 12px; color: var(--cn-dim); }
-.chatnb-browser .chatnb-head b { color: var(--cn-text); }
+.chatnb-browser .chatnb-head { padding-right: 60px; min-height: 22px; font-size: 12px; color: var(--cn-dim); }
+.chatnb-browser .chatnb-head b { color: var(--cn-text); margin-right: 8px; }
 .chatnb-browser .chatnb-user .chatnb-head b { color: var(--cn-brand); }
 .chatnb-browser .chatnb-body { overflow-x: auto; overflow-wrap: anywhere; padding: 2px 0 2px 10px; margin-top: 2px;
   border-left: 3px solid var(--cn-line); font-size: 13px; }
@@ -90,6 +91,7 @@ STYLE = """<style>
 .chatnb-browser .chatnb-body img { max-width: 100%; max-height: 420px; }
 .chatnb-browser .chatnb-body pre { white-space: pre-wrap; background: var(--cn-soft); padding: 6px 8px; margin: 4px 0;
   max-height: 320px; overflow: auto; }
+.chatnb-browser .chatnb-body pre code { background: none; padding: 0; }
 .chatnb-browser .chatnb-body table { margin: 4px 0; }
 .chatnb-browser .chatnb-body details { margin: 2px 0; }
 .chatnb-browser .chatnb-body summary { cursor: pointer; color: var(--cn-dim); padding: 1px 0; }
