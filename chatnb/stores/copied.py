@@ -107,6 +107,7 @@ def _columns(
 ) -> tuple[Column, ...]:
     """The columns that a query may mean: those whose name it holds anywhere, or all where it may mean a whole row."""
     aliases = {relation.name, *(str(node["alias"]).lower() for node in own)} - {""}
+    foreign = {str(node["alias"] or node["table_name"]).lower() for node in nodes if node.get("type") == "BASE_TABLE"}
     if any(node.get("column_name_alias") for node in own):
         return relation.columns
     named: set[str] = set()
@@ -120,7 +121,8 @@ def _columns(
             path = [str(name).lower() for name in node["column_names"]]
             if len(path) == 1 and path[0] in aliases:
                 return relation.columns
-            named.update(path)
+            if len(path) == 1 or path[0] not in foreign - aliases:
+                named.update(path)
         named.update(str(name).lower() for name in node.get("using_columns") or ())
     return tuple(column for column in relation.columns if column.name in named) or relation.columns[:1]
 

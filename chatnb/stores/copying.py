@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from chatnb.formats.pydantic_ai import file_hashes
@@ -13,7 +13,7 @@ from chatnb.stores.rows import column_list, from_row
 from chatnb.stores.schema import BRANCHES, FILES, MESSAGES, TOOL_CALLS, TURNS
 from chatnb.stores.store import Store
 
-__all__ = ["CALLS_OF_TURNS", "Whole", "rows_in", "snapshot"]
+__all__ = ["CALLS_OF_TURNS", "Whole", "parents_first", "rows_in", "snapshot"]
 
 _TURNS = (
     f"SELECT {column_list(TURNS)} FROM turns WHERE user_id = ? AND collection = ? AND session_id = ?"
@@ -102,15 +102,21 @@ def _lines(tx: Tx, session: Session) -> tuple[list[Branch], dict[str, int]]:
             ends[parent] = 0
             waiting.append(found[parent])
         ends[parent] = max(ends[parent], child.parent_seq)
+    return parents_first(found.values()), ends
+
+
+def parents_first(lines: Iterable[Branch]) -> list[Branch]:
+    """Branches so that each comes after the one it goes on from."""
+    found = {branch.id: branch for branch in lines}
     ordered: dict[str, Branch] = {}
     for branch in found.values():
-        chain: list[Branch] = []
+        chain: dict[str, Branch] = {}
         above: Branch | None = branch
-        while above is not None and above.id not in ordered:
-            chain.append(above)
-            above = found[above.parent_branch_id] if above.parent_branch_id else None
-        ordered.update((one.id, one) for one in reversed(chain))
-    return list(ordered.values()), ends
+        while above is not None and above.id not in ordered.keys() | chain.keys():
+            chain[above.id] = above
+            above = found.get(above.parent_branch_id or "")
+        ordered.update(reversed(chain.items()))
+    return list(ordered.values())
 
 
 def rows_in(tx: Tx, statement: str, values: Sequence[str]) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -11,7 +12,7 @@ from chatnb.formats.pydantic_ai import file_hashes
 from chatnb.records import Branch, Message, Session
 from chatnb.stores import branches, sessions, sql
 from chatnb.stores.base import Tx
-from chatnb.stores.copying import CALLS_OF_TURNS, Whole, rows_in
+from chatnb.stores.copying import CALLS_OF_TURNS, Whole, parents_first, rows_in
 from chatnb.stores.rows import from_row, to_row
 from chatnb.stores.schema import BRANCHES, MESSAGES, SESSIONS, TOOL_CALLS, TURNS
 from chatnb.stores.store import Store
@@ -71,6 +72,7 @@ class _Merge:
     known: set[str] = field(default_factory=set)  # turns that the store has
     stored: dict[str, tuple[str, int]] = field(default_factory=dict)  # where its messages are: branch, seq
     ends: dict[str, tuple[str, int]] = field(default_factory=dict)  # where its turns end: branch, seq
+    told: set[str] = field(default_factory=set)  # turns of which the store has the very same messages
     lines: dict[str, Branch | None] = field(default_factory=dict)  # branches as they will be; None: not there
     opened: dict[str, None] = field(default_factory=dict)  # ids of new branches, in order
     grown: set[str] = field(default_factory=set)  # ids of branches that got messages
@@ -79,6 +81,12 @@ class _Merge:
     messages: list[Message] = field(default_factory=list)  # new ones
     turns: dict[str, str] = field(default_factory=dict)  # new turns and those that grew -> their branch
 
+    def __post_init__(self) -> None:
+        """Sort the messages by their branch."""
+        self._on_branch: dict[str, list[Message]] = defaultdict(list)
+        for message in sorted(self.whole.messages, key=lambda message: message.seq):
+            self._on_branch[message.branch_id].append(message)
+
     def run(self) -> Added:
         """Do it and tell what was new."""
         whole = self.whole
@@ -86,7 +94,7 @@ class _Merge:
         before = sessions.by_id(self.tx, *self._key())
         self._look()
         self._adopt()
-        for branch in whole.branches:
+        for branch in parents_first(whole.branches):
             self.last[branch.id] = self._walk(branch)
         for turn in whole.turns:  # those that failed before their first message
             if turn.id not in self.known and turn.id not in self.turns:
@@ -113,6 +121,7 @@ class _Merge:
         for turn_id, message_id, branch_id, seq in rows_in(self.tx, _MESSAGES_KNOWN, sorted(self.known)):
             place = (str(branch_id), int(seq))  # type: ignore[call-overload]
             self.stored[str(message_id)] = self.ends[str(turn_id)] = place
+        self.told = {message.turn_id for message in self.whole.messages if message.id in self.stored}
 
     def _line(self, branch_id: str) -> Branch | None:
         """A branch as it will be, or None."""
@@ -138,7 +147,7 @@ class _Merge:
     def _walk(self, branch: Branch) -> _Place:
         """Follow one branch turn by turn: known turns move on, others are added where the last one ended."""
         place = self._begin(branch)
-        own = [message for message in self.whole.messages if message.branch_id == branch.id]
+        own = self._on_branch[branch.id]
         if not own:
             line = self._line(branch.id) or self._open(branch, branch.id, place)
             return _Place(line.id, place.seq, place.turns)
@@ -148,7 +157,7 @@ class _Merge:
             there = self._there(said)
             if there:
                 place = self._on(said, there, before.turns)
-            elif turn_id in self.ends and not any(m.id in self.stored for m in self._of_turn(turn_id)):
+            elif turn_id in self.ends and turn_id not in self.told:
                 place = _Place(*self.ends[turn_id], before.turns)  # it was told in other messages
             else:
                 place = self._add(branch, said, before, first=number == 0)
@@ -156,9 +165,6 @@ class _Merge:
                 seq = place.seq - (said[-1].seq - message.seq)
                 self.places[branch.id, message.seq] = replace(place, seq=seq)
         return place
-
-    def _of_turn(self, turn_id: str) -> list[Message]:
-        return [message for message in self.whole.messages if message.turn_id == turn_id]
 
     def _there(self, said: Sequence[Message]) -> int:
         """How many of a turn's messages are in the store, up to the newest that is."""
