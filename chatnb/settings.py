@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 from pathlib import Path
 
 import platformdirs
@@ -18,6 +19,7 @@ __all__ = [
     "default_project",
     "default_store_url",
     "default_user",
+    "running_notebook",
     "lock_wait",
 ]
 
@@ -71,6 +73,15 @@ def default_user() -> str:
 def default_model() -> str | None:
     """`CHATNB_MODEL`, or None."""
     return os.environ.get("CHATNB_MODEL") or None
+
+
+def running_notebook() -> str | None:
+    """The path of the notebook whose kernel this process is, as Jupyter Server or VS Code tells it; None elsewhere."""
+    named = getattr(sys.modules.get("__main__"), "__vsc_ipynb_file__", None)
+    if isinstance(named, str) and named:
+        return named
+    session = os.environ.get("JPY_SESSION_NAME", "")
+    return session if session.endswith(".ipynb") else None
 
 
 def default_project(notebook: str | None) -> str:
