@@ -170,8 +170,13 @@ def _settings(session: Session) -> dict[str, object]:
 
 
 def _model(ask: Ask, session: Session | None) -> tuple[object, str]:
-    """The model that answers and its name: the turn's, then the agent's own or the session's, then the fallback."""
+    """The model that answers and its name: the turn's, the session's, the agent's own, then the fallback.
+
+    An agent that a session was not begun with brings its own model along.
+    """
     wanted = ask.model
+    if wanted is None and session is not None and session.agent == ask.agent_name:
+        wanted = session.model
     if wanted is None:
         wanted = getattr(ask.agent, "model", None)
     if wanted is None:
