@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import aclosing, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +14,12 @@ from anyio import to_thread
 from pydantic_ai.exceptions import UsageLimitExceeded
 
 from chatnb.agents.events import TextDelta
-from chatnb.drive import drive
-from chatnb.errors import BadInput, ModelError, TurnInterrupted
+from chatnb.drive import awake, drive
+from chatnb.errors import BadInput, ChatnbError, ModelError, TurnInterrupted
 from chatnb.prepare import Ask, Prepared, prepare
 from chatnb.records import Message, Session, Turn
-from chatnb.rerun import Rerun
-from chatnb.settings import default_model, default_user
+from chatnb.rerun import Cell, Rerun
+from chatnb.settings import default_model, default_project, default_user, running_notebook
 from chatnb.stores.branches import Line
 from chatnb.stores.opening import shared_store
 from chatnb.stores.store import Store
@@ -26,7 +28,7 @@ from chatnb.turn import Closed, TurnEvent, TurnRun
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
 
-__all__ = ["Chat"]
+__all__ = ["Chat", "failure", "raise_for"]
 
 
 class Chat:
@@ -52,7 +54,7 @@ class Chat:
     store
         A store or its address; None is the default store.
     user, project
-        Whose session it is, and the folder it belongs to.
+        Whose session it is, and the folder it belongs to: None is the running notebook's project, '' outside one.
 
     Examples
     --------
@@ -75,18 +77,21 @@ class Chat:
         settings: Mapping[str, object] | None = None,
         store: Store | str | Path | None = None,
         user: str | None = None,
-        project: str = "",
+        project: str | None = None,
     ) -> None:
         if isinstance(session, str) and not session.strip():
             raise BadInput("A session needs a name. Give one, as in Chat('eda').")
         self.store = store if isinstance(store, Store) else shared_store(store)
         self._session: str | Session = session
         owner = session.user_id if isinstance(session, Session) else (user or default_user())
+        notebook = running_notebook()
+        if isinstance(session, Session):
+            project = session.project
         self._ask = Ask(
             prompt="",
             session=session,
             user=owner,
-            project=session.project if isinstance(session, Session) else project,
+            project=default_project(notebook) if project is None else project,
             model=model,
             fallback_model=default_model(),
             agent=agent,
@@ -95,6 +100,7 @@ class Chat:
             system_prompt=system_prompt,
             max_messages=max_history_messages,
             settings=dict(settings or {}),
+            cell=Cell(notebook=notebook),
         )
 
     def __repr__(self) -> str:
@@ -123,15 +129,16 @@ class Chat:
         TurnInterrupted
             When it was stopped before its end.
         """
-        return self._finish(list(self._events(self._asked(text)))[-1])
+        return self._through(self._asked(text))
 
     def stream(self, text: str) -> Iterator[str]:
         """Ask one turn and give the answer's text piece by piece. Closing the iterator stops the turn."""
-        for event in self._events(self._asked(text)):
-            if isinstance(event, TextDelta):
-                yield event.text
-            elif isinstance(event, Closed):
-                self._finish(event)
+        with closing(self._events(self._asked(text))) as events:
+            for event in events:
+                if isinstance(event, TextDelta):
+                    yield event.text
+                elif isinstance(event, Closed):
+                    self._finish(event)
 
     async def asend(self, text: str) -> Turn:
         """As `send`, on the running event loop."""
@@ -140,10 +147,11 @@ class Chat:
             last = event
         return self._finish(last)
 
-    async def aevents(self, text: str, *, executor: Executor | None = None) -> AsyncIterator[TurnEvent]:
+    async def aevents(self, text: str, *, executor: Executor | None = None) -> AsyncGenerator[TurnEvent]:
         """Ask one turn on the running event loop and give everything that happens."""
-        async for event in TurnRun(self.store, self._asked(text), executor=executor).events():
-            yield event
+        async with awake(), aclosing(TurnRun(self.store, self._asked(text), executor=executor).events()) as events:
+            async for event in events:
+                yield event
 
     def prepare(self, text: str) -> Prepared:
         """What a turn would send, without sending it."""
@@ -189,13 +197,21 @@ class Chat:
     def retry(self, *, model: object = None) -> Turn:
         """Ask the newest turn's prompt again, of another model if one is given; the turn stays as a branch."""
         ask = self.retrying()
-        return self._finish(list(self._events(replace(ask, model=model or ask.model)))[-1])
+        return self._through(replace(ask, model=model or ask.model))
 
     def retrying(self) -> Ask:
         """What `retry` asks."""
         newest = self._newest()
         rewind = Rerun(rewind_seq=self._first_seq(newest) - 1, turns=(newest,))
-        return replace(self._ask, session=self.session, prompt=newest.prompt or None, rewind=rewind, must_exist=True)
+        asked_by = Cell(notebook=newest.notebook, cell_id=newest.cell_id, source=newest.cell_source)
+        return replace(
+            self._ask,
+            session=self.session,
+            prompt=newest.prompt or None,
+            rewind=rewind,
+            must_exist=True,
+            cell=asked_by,  # running that cell again replaces this turn, as it would have replaced the other
+        )
 
     def going_on(self) -> Ask:
         """What continues an interrupted turn: nothing new is asked where its last request waits for an answer."""
@@ -206,11 +222,12 @@ class Chat:
         if not last or (len(self.store.turn(newest.id).messages) == 1 and last[0].role == "user"):
             return self.retrying()
         prompt = None if last[0].role == "tool" else "Continue."
-        return replace(self._ask, session=self.session, prompt=prompt, must_exist=True, rewind=Rerun())
+        asked_by = Cell(notebook=newest.notebook)
+        return replace(self._ask, session=self.session, prompt=prompt, must_exist=True, rewind=Rerun(), cell=asked_by)
 
     def resume(self) -> Turn:
         """Go on with a turn that was interrupted."""
-        return self._finish(list(self._events(self.going_on()))[-1])
+        return self._through(self.going_on())
 
     def branches(self) -> list[Line]:
         """Every way the session went, oldest first; one of them is current."""
@@ -233,8 +250,13 @@ class Chat:
     def _asked(self, text: str) -> Ask:
         return replace(self._ask, prompt=text, session=self._session)
 
-    def _events(self, ask: Ask) -> Iterator[TurnEvent]:
+    def _events(self, ask: Ask) -> Generator[TurnEvent]:
         return drive(lambda executor: TurnRun(self.store, ask, executor=executor))
+
+    def _through(self, ask: Ask) -> Turn:
+        """Ask one turn, to its end."""
+        with closing(self._events(ask)) as events:
+            return self._finish(deque(events, maxlen=1).pop())
 
     def _finish(self, last: TurnEvent | None) -> Turn:
         assert isinstance(last, Closed)
@@ -251,22 +273,31 @@ class Chat:
         return self.store.turn(turn.id).messages[0].seq
 
 
+def failure(closed: Closed) -> ChatnbError | None:
+    """What a turn's end means for its caller, beside the store's own trouble: None when it went well.
+
+    `ModelError` when the model, or a tool of the agent, failed; `TurnInterrupted` when the turn was stopped. One that
+    came to its own limit of requests ended as it was asked to.
+    """
+    turn = closed.turn
+    if turn.status == "error":
+        return ModelError(turn.error or "The model failed.")
+    if turn.status == "interrupted" and not isinstance(closed.cause, UsageLimitExceeded):
+        return TurnInterrupted(turn.error or "The turn was stopped.")
+    return None
+
+
 def raise_for(closed: Closed) -> None:
-    """Raise what a turn's end means for its caller: nothing when it went well.
+    """Raise what a turn's end means for its caller.
 
     Raises
     ------
     StoreError
         When the store could not take the turn; it waits in the journal.
-    ModelError
-        When the model, or a tool of the agent, failed.
-    TurnInterrupted
-        When the turn was stopped. One that came to its own limit of requests ended as it was asked to.
+    ModelError, TurnInterrupted
+        As `failure` says.
     """
     if closed.store_error is not None:
         raise closed.store_error
-    turn = closed.turn
-    if turn.status == "error":
-        raise ModelError(turn.error or "The model failed.") from closed.cause
-    if turn.status == "interrupted" and not isinstance(closed.cause, UsageLimitExceeded):
-        raise TurnInterrupted(turn.error or "The turn was stopped.") from closed.cause
+    if (failed := failure(closed)) is not None:
+        raise failed from closed.cause

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import Executor, Future
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 
 from chatnb.turn import Closed, TurnEvent, TurnRun
 
-__all__ = ["drive", "wait_for"]
+__all__ = ["awake", "drive", "wait_for"]
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ class _CallerExecutor(Executor):
         return future
 
 
-def drive(make: Callable[[Executor], TurnRun]) -> Iterator[TurnEvent]:
+def drive(make: Callable[[Executor], TurnRun]) -> Generator[TurnEvent]:
     """The events of a turn, in the calling thread; a KeyboardInterrupt or closing the iterator stops the turn.
 
     Parameters
@@ -66,19 +67,41 @@ def drive(make: Callable[[Executor], TurnRun]) -> Iterator[TurnEvent]:
             inbox.put(_Failed(error))
 
     asyncio.run_coroutine_threadsafe(pump(), _loop())
+    over = False
     try:
-        while True:
+        while not over:
             item = _next(inbox, run)
+            over = isinstance(item, Closed | _Failed)
             if isinstance(item, _Failed):
                 raise item.error
             yield item
-            if isinstance(item, Closed):
-                return
-    except GeneratorExit:
-        run.cancel()
-        while not isinstance(_next(inbox, run), Closed | _Failed):
-            continue
-        raise
+    finally:
+        if not over:  # closed by its reader, or a KeyboardInterrupt between two events
+            run.cancel()
+            while not isinstance(_next(inbox, run), Closed | _Failed):
+                continue
+
+
+@asynccontextmanager
+async def awake() -> AsyncGenerator[None]:
+    """Wake the running event loop ten times a second.
+
+    A kernel's loop that waits learns of an interrupt only when something else wakes it (ipykernel 7.4 calls back from
+    the signal handler with tornado's `add_callback`, which does not wake a loop from its own thread).
+    """
+
+    loop = asyncio.get_running_loop()
+    beating: asyncio.Handle = loop.call_soon(lambda: None)
+
+    def beat() -> None:
+        nonlocal beating
+        beating = loop.call_later(0.1, beat)
+
+    beat()
+    try:
+        yield
+    finally:
+        beating.cancel()
 
 
 def wait_for(work: Coroutine[Any, Any, T]) -> T:

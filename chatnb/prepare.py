@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from chatnb import models
@@ -24,7 +24,8 @@ class Ask:
 
     `model` is a name or a PydanticAI model; `fallback_model` serves when neither the turn, the session nor the agent
     names one. `prompt` None goes on with an interrupted turn. `settings` are PydanticAI model settings. `rewind` says
-    where to go back to instead of asking `cell` and `mode`. `dry` makes no session.
+    where to go back to instead of asking `cell` and `mode`. `dry` makes no session. `otherwise` names another session
+    when this one has gone.
     """
 
     prompt: str | None
@@ -44,6 +45,7 @@ class Ask:
     mode: RerunMode = "auto"
     rewind: Rerun | None = None
     must_exist: bool = False
+    otherwise: Callable[[], str] | None = None
     dry: bool = False
     options: Mapping[str, object] = field(default_factory=dict)
 
@@ -120,6 +122,11 @@ def _alone(ask: Ask) -> Opened:
 
 
 def _open(store: Store, ask: Ask) -> Opened:
+    if ask.otherwise is not None:
+        try:
+            return _opened(store, replace(ask, must_exist=True))
+        except SessionNotFound:
+            return _open(store, replace(ask, session=ask.otherwise(), otherwise=None))
     if not ask.dry:
         return _opened(store, ask)
     try:

@@ -19,8 +19,8 @@ __all__ = [
     "default_project",
     "default_store_url",
     "default_user",
-    "running_notebook",
     "lock_wait",
+    "running_notebook",
 ]
 
 HISTORY_TOKENS = 50_000
@@ -76,10 +76,10 @@ def default_model() -> str | None:
 
 
 def running_notebook() -> str | None:
-    """The path of the notebook whose kernel this process is, as Jupyter Server or VS Code tells it; None elsewhere."""
-    named = getattr(sys.modules.get("__main__"), "__vsc_ipynb_file__", None)
-    if isinstance(named, str) and named:
-        return named
+    """The path of the notebook that runs this code, as Jupyter Server or VS Code tells it; None elsewhere."""
+    told = getattr(sys.modules.get("__main__"), "__vsc_ipynb_file__", None)  # VS Code defines it in the notebook
+    if isinstance(told, str) and told:
+        return told
     session = os.environ.get("JPY_SESSION_NAME", "")
     return session if session.endswith(".ipynb") else None
 

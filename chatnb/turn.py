@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from anyio import to_thread
+from pydantic_ai import DeferredToolRequests
+from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
 from pydantic_core import to_jsonable_python
 
 from chatnb.agents.events import (
@@ -19,8 +25,8 @@ from chatnb.agents.events import (
     ToolEnded,
     ToolStarted,
 )
-from chatnb.agents.pydantic_ai import AgentRun
-from chatnb.errors import StoreError
+from chatnb.agents.pydantic_ai import AgentRun, check_agent
+from chatnb.errors import StoreError, TurnInterrupted
 from chatnb.formats.pydantic_ai import to_record
 from chatnb.prepare import Ask, Prepared, prepare
 from chatnb.records import File, Message, ToolCall, Turn, now
@@ -53,6 +59,8 @@ class Closed:
 
 TurnEvent = Opening | Event | Closed
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Hooks:
@@ -71,7 +79,15 @@ class _Progress:
     calls: dict[str, ToolCall] = field(default_factory=dict)
     began: dict[str, float] = field(default_factory=dict)
     text: list[str] = field(default_factory=list)
+    unsaved: list[tuple[Message, Sequence[File]]] = field(default_factory=list)
     first_token_ms: float | None = None
+
+    def add(self, message: ModelMessage) -> None:
+        """Take in a completed message."""
+        record, files = to_record(message, position=len(self.messages), strict=False)
+        self.messages.append(record)
+        self.files.extend(files)
+        self.unsaved.append((record, files))
 
 
 class TurnRun:
@@ -99,7 +115,6 @@ class TurnRun:
         self._run: AgentRun | None = None
         self._cancelled = False
         self._progress = _Progress()
-        self._unsaved: tuple[Message, tuple[File, ...]] | None = None
 
     def cancel(self) -> None:
         """Stop the turn; what it has is kept. Safe from any thread."""
@@ -107,36 +122,71 @@ class TurnRun:
         if self._run is not None:
             self._run.cancel()
 
-    async def events(self) -> AsyncIterator[TurnEvent]:
+    async def events(self) -> AsyncGenerator[TurnEvent]:
         """Run the turn and tell what happens, ending with `Closed`.
 
-        Cancelling the task that iterates cancels the turn, and the iteration goes on to its end.
+        Cancelling the task that iterates cancels the turn, and the iteration goes on to its end. Closing the iterator
+        early stops the turn and stores what it has.
 
         Raises
         ------
-        BadInput, SessionNotFound, StoreError
+        BadInput, SessionNotFound, StoreError, TurnInterrupted
             Before anything was sent.
         """
-        prepared = await to_thread.run_sync(prepare, self._store, self._ask)
-        for hook in self._hooks.before_request:
-            prepared = hook(prepared)
+        check_agent(self._ask.agent)
+        prepared = await self._prepare()
+        self._run = AgentRun(prepared.request, executor=self._executor)
         state = self._opened(prepared)
         if self._store is not None:
-            await to_thread.run_sync(self._store.open_turn, state)
-        yield Opening(prepared)
+            await self._through(lambda store: store.open_turn(state))
         clock = time.perf_counter()
         ended = RunEnded(status="interrupted", error="The turn was stopped before its request was sent.")
-        self._run = AgentRun(prepared.request, executor=self._executor)
-        if not self._cancelled:
-            async for event in self._run.events(to_the_end=True):
-                if isinstance(event, RunEnded):
-                    ended = event
-                else:
-                    await self._note(event, state, clock)
-                    yield event
-        done = self._ended(state, ended, clock)
+        try:
+            yield Opening(prepared)
+            if not self._cancelled:
+                async with aclosing(self._run.events(to_the_end=True)) as events:
+                    async for event in events:
+                        if isinstance(event, RunEnded):
+                            ended = event
+                        else:
+                            await self._note(event, state, clock)
+                            yield event
+            closed = await self._close(self._ended(state, ended, clock), prepared, ended)
+        except GeneratorExit:
+            await self._leave(self._run, state, prepared, clock)
+            raise
         yield ended
-        yield await self._close(done, prepared, ended)
+        yield closed
+
+    async def _prepare(self) -> Prepared:
+        try:
+            prepared = await to_thread.run_sync(prepare, self._store, self._ask, abandon_on_cancel=True)
+        except asyncio.CancelledError as error:
+            _take_cancellation()
+            raise TurnInterrupted("Stopped before anything was sent.") from error
+        for hook in self._hooks.before_request:
+            prepared = hook(prepared)
+        return prepared
+
+    async def _through(self, work: Callable[[Store], T]) -> T:
+        """Do what the store has to do in a thread, to its end: a cancellation meanwhile only stops the turn."""
+        assert self._store is not None
+        working = asyncio.ensure_future(to_thread.run_sync(work, self._store))
+        while True:
+            try:
+                return await asyncio.shield(working)
+            except asyncio.CancelledError:
+                if working.cancelled():
+                    raise
+                _take_cancellation()
+                self.cancel()
+
+    async def _leave(self, run: AgentRun, state: InFlight, prepared: Prepared, clock: float) -> None:
+        """Store what there is when nobody wants the rest."""
+        for message in run.messages[len(self._progress.messages) :]:
+            self._progress.add(message)
+        ended = RunEnded(status="interrupted", error="The turn was left before its end.", usage=run.usage)
+        await self._close(self._ended(state, ended, clock), prepared, ended)
 
     def _opened(self, prepared: Prepared) -> InFlight:
         """The turn's first state."""
@@ -168,17 +218,16 @@ class TurnRun:
         )
 
     async def _note(self, event: Event, state: InFlight, clock: float) -> None:
-        """Keep what an event brings, and make completed messages safe.
+        """Keep what an event brings, and make completed messages safe: the prompt before its request is sent.
 
-        The newest message waits for the event after it: when that is the end, the turn is stored whole at once.
+        Any other waits for the event after it: when that is the end, the turn is stored whole at once.
         """
         progress = self._progress
         await self._save(state)
         if isinstance(event, MessageDone):
-            record, files = to_record(event.message, position=len(progress.messages), strict=False)
-            progress.messages.append(record)
-            progress.files.extend(files)
-            self._unsaved = (record, files)
+            progress.add(event.message)
+            if len(progress.messages) == 1:
+                await self._save(state)
         elif isinstance(event, TextDelta | ThinkingDelta):
             if progress.first_token_ms is None:
                 progress.first_token_ms = _since(clock)
@@ -197,22 +246,28 @@ class TurnRun:
             )
 
     async def _save(self, state: InFlight) -> None:
-        if self._unsaved is None or self._store is None:
+        """Make completed messages safe. Where that fails the run goes on: its end tries again, and tells."""
+        unsaved = self._progress.unsaved
+        if not unsaved or self._store is None:
             return
-        (record, files), self._unsaved = self._unsaved, None
-        await to_thread.run_sync(self._store.add_messages, replace(state, files=files), (record,))
+        new = tuple(record for record, _ in unsaved)
+        files = tuple(file for _, own in unsaved for file in own)
+        with suppress(StoreError):
+            await self._through(lambda store: store.add_messages(replace(state, files=files), new))
+            unsaved.clear()
 
     def _ended(self, state: InFlight, ended: RunEnded, clock: float) -> InFlight:
         """The turn's last state."""
         progress = self._progress
-        output = ended.output
-        answer = output if isinstance(output, str) else "".join(progress.text)
+        if not progress.messages and state.turn.prompt:
+            progress.add(ModelRequest(parts=[UserPromptPart(state.turn.prompt)]))
+        output = None if isinstance(ended.output, str) else to_jsonable_python(ended.output, fallback=repr)
         usage = ended.usage
         turn = replace(
             state.turn,
             status=ended.status,
-            answer=answer,
-            output=None if isinstance(output, str) else to_jsonable_python(output, fallback=repr),
+            answer=_answer(ended, output, "".join(progress.text)),
+            output=output,
             provider=next((m.provider for m in reversed(progress.messages) if m.provider), None),
             requests=usage.requests,
             tool_calls=usage.tool_calls,
@@ -231,12 +286,11 @@ class TurnRun:
         return replace(state, turn=turn, files=tuple(progress.files))
 
     async def _close(self, done: InFlight, prepared: Prepared, ended: RunEnded) -> Closed:
-        """Store the turn. A second interrupt cannot part it from the store: the thread goes on to its end."""
+        """Store the turn; a second interrupt cannot part it from the store."""
         turn, error = done.turn, None
         if self._store is not None:
             try:
-                stored = await to_thread.run_sync(self._store.close_turn, done)
-                turn = stored
+                turn = await self._through(lambda store: store.close_turn(done))
             except StoreError as problem:
                 error = problem
         turn = replace(turn, output=ended.output if ended.status == "ok" else turn.answer)
@@ -250,6 +304,22 @@ class TurnRun:
             store_error=error,
             cause=ended.cause,
         )
+
+
+def _answer(ended: RunEnded, output: object, text: str) -> str:
+    """The answer's text; an object that was asked for is its answer as JSON."""
+    if isinstance(ended.output, str):
+        return ended.output
+    if ended.output is None or isinstance(ended.output, DeferredToolRequests):
+        return text
+    return json.dumps(output, ensure_ascii=False)
+
+
+def _take_cancellation() -> None:
+    """The running task's cancellation has been heard: what follows is not cancelled by it."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
 
 
 def _since(clock: float) -> float:

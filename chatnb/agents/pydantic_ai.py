@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import reprlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing, nullcontext, suppress
@@ -56,7 +57,7 @@ from chatnb.errors import AgentError
 from chatnb.formats.pydantic_ai import part_text
 from chatnb.records import Usage
 
-__all__ = ["AgentRun", "InlineExecutor", "model_for_this_loop", "run"]
+__all__ = ["AgentRun", "InlineExecutor", "check_agent", "model_for_this_loop", "run"]
 
 _Agent = AbstractAgent[object, object]
 _Stream = AgentRunEvents[object]
@@ -308,15 +309,24 @@ async def run(request: RunRequest, *, executor: Executor | None = None) -> Async
             yield event
 
 
+def check_agent(agent: object) -> None:
+    """Refuse what cannot answer, before anything is stored for it; None stands for the bare model.
+
+    Raises
+    ------
+    AgentError
+        When it is not an agent.
+    """
+    if agent is not None and not isinstance(agent, AbstractAgent):
+        raise AgentError(
+            f"{reprlib.repr(agent)} is {type(agent).__qualname__}, not an agent. Give an Agent of pydantic_ai "
+            "(with the LangChain formats, a runnable or a LangGraph graph)."
+        )
+
+
 def _agent(request: RunRequest) -> _Agent:
-    if request.agent is None:
-        return cast(_Agent, Agent(deps_type=object))
-    if isinstance(request.agent, AbstractAgent):
-        return request.agent
-    raise AgentError(
-        f"{request.agent!r} is {type(request.agent).__qualname__}, not an agent. Give an Agent of pydantic_ai "
-        "(with the LangChain formats, a runnable or a LangGraph graph)."
-    )
+    check_agent(request.agent)
+    return cast(_Agent, Agent(deps_type=object) if request.agent is None else request.agent)
 
 
 def _model(request: RunRequest, agent: _Agent) -> Model:

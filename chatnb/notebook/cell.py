@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
+from contextlib import aclosing, closing
+from dataclasses import replace
 from keyword import iskeyword
 from typing import TYPE_CHECKING, cast
 
+from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from chatnb import models
 from chatnb.agents.inline import InlineExecutor
 from chatnb.chat import raise_for
-from chatnb.drive import drive, wait_for
+from chatnb.drive import awake, drive, wait_for
 from chatnb.errors import BadInput, StoreError
 from chatnb.notebook import prompt
-from chatnb.notebook.closing import continuing
+from chatnb.notebook.closing import closing_line, continuing
 from chatnb.notebook.dryrun import table
+from chatnb.notebook.markdown import safe
 from chatnb.notebook.place import cell_of
 from chatnb.notebook.state import KernelState, Remembered, state_of
 from chatnb.notebook.stream import Drawing
@@ -33,12 +36,20 @@ if TYPE_CHECKING:
 __all__ = ["Shown", "ask", "ask_now", "run", "run_now", "shown"]
 
 
-@dataclass(frozen=True, kw_only=True)
 class Shown(Turn):
-    """A turn whose cell shows it already: it is the cell's result without being drawn again."""
+    """A turn that its cell shows already: as the cell's result it is not drawn again, in other cells it is."""
 
     def _ipython_display_(self) -> None:
-        """Drawn where it was asked; `turn.answer` and `turn.messages` have it."""
+        if getattr(self, "_shown_in", None) != _execution_count():
+            raise NotImplementedError  # so that IPython asks for the MIME types below
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/markdown": safe(self.answer), "text/plain": self.answer}
+
+
+def _execution_count() -> int | None:
+    shell = get_ipython()
+    return None if shell is None else int(shell.execution_count)
 
 
 async def ask(magics: ChatMagics, options: argparse.Namespace, body: str) -> object:
@@ -64,16 +75,18 @@ def ask_now(magics: ChatMagics, options: argparse.Namespace, body: str) -> objec
 async def run(state: KernelState, asked: Ask, store: Store | None) -> Turn:
     """Ask and draw; synchronous tools run in this thread, which is the notebook's."""
     drawing = _Cell(state, store)
-    async for event in TurnRun(store, asked, executor=InlineExecutor()).events():
-        drawing.take(event)
+    async with awake(), aclosing(TurnRun(store, asked, executor=InlineExecutor()).events()) as events:
+        async for event in events:
+            drawing.take(event)
     return drawing.ended()
 
 
 def run_now(state: KernelState, asked: Ask, store: Store | None) -> Turn:
     """As `run`, from synchronous code."""
     drawing = _Cell(state, store)
-    for event in drive(lambda executor: TurnRun(store, asked, executor=executor)):
-        drawing.take(event)
+    with closing(drive(lambda executor: TurnRun(store, asked, executor=executor))) as events:
+        for event in events:
+            drawing.take(event)
     return drawing.ended()
 
 
@@ -85,6 +98,7 @@ class _Cell:
         self._store = store
         self._drawing = Drawing()
         self._closed: Closed | None = None
+        self._broken: Exception | None = None
         if store is not None:
             store.notice = _notice
 
@@ -92,7 +106,11 @@ class _Cell:
         heading = self._opened(event.prepared) if isinstance(event, Opening) else ""
         if isinstance(event, Closed):
             self._closed = event
-        self._drawing.take(event, heading)
+        if self._broken is None:
+            try:
+                self._drawing.take(event, heading)
+            except Exception as error:  # noqa: BLE001  the answer is paid for: it is stored whether it can be drawn or not
+                self._broken = error
 
     def _opened(self, prepared: Prepared) -> str:
         """Remember the session; a heading if the kernel meets an older one for the first time."""
@@ -114,8 +132,10 @@ class _Cell:
     def ended(self) -> Turn:
         assert self._closed is not None
         closed = self._closed
-        if closed.store_error is None:
-            raise_for(closed)
+        if self._broken is not None:
+            broken = f"{type(self._broken).__name__}: {self._broken}"
+            _notice(f"{closed.turn.answer}\n\nThis could not be drawn as Markdown ({broken}).\n{closing_line(closed)}")
+        raise_for(replace(closed, store_error=None))  # which is drawn, so that what has an answer does not look lost
         return closed.turn
 
 
@@ -139,7 +159,9 @@ def _bound(state: KernelState, options: argparse.Namespace, turn: Turn) -> Turn:
 
 def shown(turn: Turn) -> Turn:
     """The turn as a cell's result, which is not drawn a second time."""
-    return Shown(**{name: getattr(turn, name) for name in Turn.__dataclass_fields__})
+    made = Shown(**{name: getattr(turn, name) for name in Turn.__dataclass_fields__})
+    object.__setattr__(made, "_shown_in", _execution_count())  # no field: it says nothing of the turn
+    return made
 
 
 def _asked(state: KernelState, options: argparse.Namespace, body: str) -> Ask:
@@ -159,6 +181,7 @@ def _asked(state: KernelState, options: argparse.Namespace, body: str) -> Ask:
         raise BadInput("--append and --replace exclude each other. Give one of them.")
     configured = cast(RerunMode, magics.rerun)  # the trait takes nothing else
     mode: RerunMode = "append" if options.append else "replace" if options.replace else configured
+    current = None if options.session or options.no_store else state.current
     name = options.session or ("chat" if options.no_store else state.session_name())
     asked = Ask(
         prompt=body.strip() if options.raw else prompt.fill(body.strip(), state.shell.user_ns),
@@ -173,6 +196,7 @@ def _asked(state: KernelState, options: argparse.Namespace, body: str) -> Ask:
         max_messages=options.max,
         cell=cell_of(state.shell, body),
         mode=mode,
+        otherwise=state.other_session if current is not None else None,
         options=_given(options),
     )
     return with_agent(state, asked, options.agent, options.deps)

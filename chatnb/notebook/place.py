@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from chatnb.rerun import Cell
+from chatnb.settings import running_notebook
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -16,10 +16,7 @@ __all__ = ["cell_of", "notebook_path"]
 def notebook_path(shell: InteractiveShell) -> str | None:
     """The notebook's path, as Jupyter Server or VS Code tells it; None elsewhere."""
     named = shell.user_ns.get("__vsc_ipynb_file__")
-    if isinstance(named, str) and named:
-        return named
-    session = os.environ.get("JPY_SESSION_NAME", "")
-    return session if session.endswith(".ipynb") else None
+    return named if isinstance(named, str) and named else running_notebook()
 
 
 def cell_of(shell: InteractiveShell, source: str) -> Cell:

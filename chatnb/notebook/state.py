@@ -68,6 +68,11 @@ class KernelState:
             self.current = kept.id if kept is not None and kept.is_active else self._fresh_name()
         return self.current
 
+    def other_session(self) -> str:
+        """The session of a cell that names none, now that the kernel's current one is gone."""
+        self.current = None
+        return self.session_name()
+
     def _fresh_name(self) -> str:
         if self.notebook is None:
             return "chat"

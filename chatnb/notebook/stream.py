@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from IPython.display import DisplayHandle
 
 from chatnb.agents.events import RunEnded, TextDelta, ThinkingDelta, ToolEnded, ToolStarted
+from chatnb.chat import failure
 from chatnb.notebook.closing import closing_line
 from chatnb.notebook.markdown import fenced, folded, inline_code, literal, safe
+from chatnb.records import Turn
 from chatnb.turn import Closed, Opening, TurnEvent
 
 __all__ = ["Drawing"]
@@ -19,18 +21,24 @@ __all__ = ["Drawing"]
 INTERVAL = 1 / 15
 """Seconds between two updates: more cannot be seen and makes long answers slow."""
 
+SHARE = 5
+"""A drawing that took long is followed by a pause this many times as long, so that drawing never holds an answer up."""
+
 RESULT_SHOWN = 4_000
 """Characters of a tool's result that are shown; the whole of it is stored."""
 
 
 @dataclass
 class _Text:
-    text: str = ""
+    pieces: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
 
 
-@dataclass
-class _Thinking:
-    text: str = ""
+class _Thinking(_Text):
+    pass
 
 
 @dataclass
@@ -52,12 +60,12 @@ class Drawing:
 
     def __init__(self, heading: str = "") -> None:
         self._heading = heading
-        self._parts: list[_Text | _Thinking | _Tool] = []
+        self._parts: list[_Text | _Tool] = []
         self._waiting_for = ""
         self._closed: Closed | None = None
         self._handle = DisplayHandle()
         self._shown = ""
-        self._drawn_at = 0.0
+        self._next_at = 0.0
         self._due: asyncio.TimerHandle | None = None
 
     def take(self, event: TurnEvent, heading: str = "") -> None:
@@ -66,9 +74,9 @@ class Drawing:
             self._heading = heading
             self._waiting_for = event.prepared.model_name
         elif isinstance(event, TextDelta):
-            self._last(_Text).text += event.text
+            self._last(_Text).pieces.append(event.text)
         elif isinstance(event, ThinkingDelta):
-            self._last(_Thinking).text += event.text
+            self._last(_Thinking).pieces.append(event.text)
         elif isinstance(event, ToolStarted):
             self._parts.append(_Tool(event))
         elif isinstance(event, ToolEnded):
@@ -78,13 +86,13 @@ class Drawing:
         elif not isinstance(event, RunEnded):
             return
         at_once = not isinstance(event, TextDelta | ThinkingDelta)
-        self._draw() if at_once or time.monotonic() - self._drawn_at >= INTERVAL else self._draw_later()
+        self._draw() if at_once or time.monotonic() >= self._next_at else self._draw_later()
 
-    def _last(self, kind: type[_Text] | type[_Thinking]) -> _Text | _Thinking:
-        if not self._parts or not isinstance(self._parts[-1], kind):
-            self._parts.append(kind())
-        part = self._parts[-1]
-        assert not isinstance(part, _Tool)
+    def _last(self, kind: type[_Text]) -> _Text:
+        last = self._parts[-1] if self._parts else None
+        if isinstance(last, _Text) and type(last) is kind:
+            return last
+        self._parts.append(part := kind())
         return part
 
     def _end_tool(self, event: ToolEnded) -> None:
@@ -101,18 +109,21 @@ class Drawing:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return  # without a loop of ours the next event draws
-        self._due = loop.call_later(INTERVAL, self._draw)
+        self._due = loop.call_later(self._next_at - time.monotonic(), self._draw)
 
     def _draw(self) -> None:
         if self._due is not None:
             self._due.cancel()
             self._due = None
+        began = time.monotonic()
         text = self.markdown()
         if text == self._shown:
             return
-        first, self._shown, self._drawn_at = not self._shown, text, time.monotonic()
+        first, self._shown = not self._shown, text
         data = {"text/markdown": text, "text/plain": self.plain()}
         self._handle.display(data, raw=True) if first else self._handle.update(data, raw=True)
+        ended = time.monotonic()
+        self._next_at = ended + max(INTERVAL, SHARE * (ended - began))
 
     def markdown(self) -> str:
         """The turn as Markdown."""
@@ -121,6 +132,7 @@ class Drawing:
         if self._closed is None and not self._parts:
             blocks.append(f"*asking {safe(self._waiting_for)} …*")
         if self._closed is not None:
+            blocks += [fenced(self._closed.turn.answer, "json")] if _is_object(self._closed.turn) else []
             blocks += _problems(self._closed)
             blocks.append(f"<small>{literal(closing_line(self._closed))}</small>")
         return "\n\n".join(block for block in blocks if block)
@@ -129,19 +141,26 @@ class Drawing:
         """The turn as text, where Markdown is not drawn."""
         blocks = [self._heading] if self._heading else []
         for part in self._parts:
-            if isinstance(part, _Text):
+            if type(part) is _Text:
                 blocks.append(part.text.strip())
             elif isinstance(part, _Tool):
                 blocks.append(f"[{part.started.tool}({_arguments(part.started)})]")
         if self._closed is not None:
+            blocks += [self._closed.turn.answer] if _is_object(self._closed.turn) else []
             blocks += [problem.removeprefix("> ") for problem in _problems(self._closed)]
             blocks.append(closing_line(self._closed))
         return "\n\n".join(block for block in blocks if block)
 
 
+def _is_object(turn: Turn) -> bool:
+    """Whether the answer is an object that was asked for: its JSON was no part of the text."""
+    return turn.status == "ok" and not isinstance(turn.output, str)
+
+
 def _problems(closed: Closed) -> list[str]:
+    """What is not as it should be; an error that the cell raises is shown by the cell."""
     found = []
-    if closed.turn.error:
+    if closed.turn.error and failure(closed) is None:
         found.append(f"> {safe(closed.turn.error)}")
     if closed.store_error is not None:
         found.append(
@@ -150,21 +169,21 @@ def _problems(closed: Closed) -> list[str]:
     return found
 
 
-def _drawn(part: _Text | _Thinking | _Tool) -> str:
-    if isinstance(part, _Text):
-        return safe(part.text).strip()
+def _drawn(part: _Text | _Tool) -> str:
     if isinstance(part, _Thinking):
         return folded("thinking", safe(part.text).strip())
+    if isinstance(part, _Text):
+        return safe(part.text).strip()
     call = f"{part.started.tool}({_arguments(part.started)})"
     summary = inline_code(call if len(call) <= 90 else call[:89] + "…")
+    arguments = fenced(json.dumps(part.started.arguments, ensure_ascii=False, indent=1, default=str), "json")
     if part.ended is None:
-        return folded(f"{summary} …", fenced(json.dumps(part.started.arguments, ensure_ascii=False, indent=1), "json"))
+        return folded(f"{summary} …", arguments)
     failed = part.ended.error is not None
     said = (part.ended.error if failed else part.ended.result) or ""
     if len(said) > RESULT_SHOWN:
         said = f"{said[:RESULT_SHOWN]}\n… {len(said) - RESULT_SHOWN:,} more characters are stored"
     state = f"failed, {part.took:.1f} s" if failed else f"{part.took:.1f} s"
-    arguments = fenced(json.dumps(part.started.arguments, ensure_ascii=False, indent=1, default=str), "json")
     return folded(f"{summary} · {state}", f"{arguments}\n\n{fenced(said)}")
 
 
