@@ -8,12 +8,18 @@ __all__ = ["address", "without_password"]
 
 
 def address(url: str) -> str:
-    """The address as libpq takes it.
+    """The address as libpq takes it; signs of a password that belong into `%40` and the like are put so.
 
-    >>> address("cockroachdb+psycopg://ann:x@host:26257/chats?sslmode=require")
-    'postgresql://ann:x@host:26257/chats?sslmode=require'
+    >>> address("cockroachdb+psycopg://ann:p@ss/w%@host:26257/chats?sslmode=require")
+    'postgresql://ann:p%40ss%2Fw%25@host:26257/chats?sslmode=require'
     """
-    return f"postgresql:{url.partition(':')[2]}"
+    user, password, rest = _split(url)
+    if password is None:
+        return f"postgresql:{rest}"
+    quoted = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", password)
+    for sign in "@/?#:":
+        quoted = quoted.replace(sign, f"%{ord(sign):02X}")
+    return f"postgresql://{user}:{quoted}@{rest}"
 
 
 def without_password(url: str) -> str:
@@ -21,9 +27,21 @@ def without_password(url: str) -> str:
 
     >>> without_password("postgresql+psycopg://ann:p@ss/word@host/chats?sslpassword=x&sslmode=require")
     'postgresql://ann@host/chats?sslmode=require'
+    >>> without_password("postgresql://host:5432/chats?user=ann@home")
+    'postgresql://host:5432/chats?user=ann@home'
     """
-    scheme, _, rest = url.partition(":")
-    rest = re.sub(r"^//([^:@/?]*):.*@", r"//\1@", rest, flags=re.DOTALL)
+    user, password, rest = _split(url)
     path, mark, query = rest.partition("?")
     kept = [pair for pair in query.split("&") if "password" not in pair.partition("=")[0].lower()]
-    return f"{scheme.partition('+')[0]}:{path}{mark if any(kept) else ''}{'&'.join(kept)}"
+    shown = f"{path}{mark if any(kept) else ''}{'&'.join(kept)}"
+    scheme = url.partition(":")[0].partition("+")[0]
+    return f"{scheme}:{shown}" if password is None else f"{scheme}://{user}@{shown}"
+
+
+def _split(url: str) -> tuple[str, str | None, str]:
+    """User, password and what follows the `@`; without a password what follows the scheme."""
+    rest = url.partition(":")[2]
+    found = re.match(r"//(?P<user>[^:@/?]*):(?P<password>.*)@(?P<rest>.*)", rest, flags=re.DOTALL)
+    if found is None or (re.match(r"\d+[/?]", found["password"]) and "@" not in re.split("[/?]", rest[2:])[0]):
+        return "", None, rest  # an `@` further on, behind a port
+    return found["user"], found["password"], found["rest"]

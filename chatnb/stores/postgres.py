@@ -42,6 +42,9 @@ T = TypeVar("T")
 BATCH = 5000
 """Rows that a large result holds in memory at a time."""
 
+POOL_WAIT = 2.0
+"""Seconds for one try to get a connection; when the pool is asked again it begins to make one anew."""
+
 TRIES = 40
 """How often work is tried that crosses other work or loses its connection; the time to wait bounds it too."""
 
@@ -128,17 +131,20 @@ class PostgresBackend:
 
     def run(self, work: Callable[[Tx], T], *, write: bool = True) -> T:
         """Call `work` in one transaction, again while it crosses others or its connection breaks."""
-        tries = Retrying(
-            retry=retry_if_exception(_passes),
+        with self._errors():
+            self._opened()  # what is wrong with the address or the account does not pass
+            for attempt in self._tries(lambda error: _passes(error)):
+                with attempt:
+                    return self._once(work, write, again=attempt.retry_state.attempt_number > 1)
+        raise AssertionError("a try either returns or raises")
+
+    def _tries(self, passes: Callable[[BaseException], bool]) -> Retrying:
+        return Retrying(
+            retry=retry_if_exception(passes),
             stop=stop_after_attempt(TRIES) | stop_after_delay(self._wait),
             wait=wait_random_exponential(multiplier=0.02, max=0.5),
             reraise=True,
         )
-        with self._errors():
-            for attempt in tries:
-                with attempt:
-                    return self._once(work, write, again=attempt.retry_state.attempt_number > 1)
-        raise AssertionError("a try either returns or raises")
 
     def _once(self, work: Callable[[Tx], T], write: bool, again: bool) -> T:
         with self._opened().connection() as connection:
@@ -184,12 +190,13 @@ class PostgresBackend:
         with self._lock:
             if self._pool is None or self._pid != os.getpid():
                 with psycopg.connect(self._address, **self._options()) as connection:
-                    make_tables(connection, self.url)
+                    self._tries(_crossed)(make_tables, connection, self.url)
                 self._pool = ConnectionPool(
                     self._address,
                     min_size=1,
                     max_size=8,
-                    timeout=self._wait,
+                    timeout=min(self._wait, POOL_WAIT),
+                    reconnect_timeout=POOL_WAIT / 2,
                     check=ConnectionPool.check_connection,
                     configure=self._configure,
                     kwargs=self._options(),
@@ -252,9 +259,9 @@ _CONNECTION_PROBLEMS = {
 
 def _passes(error: BaseException) -> bool:
     """Whether another try may succeed."""
-    if not isinstance(error, psycopg.Error) or isinstance(error, PoolTimeout):
-        return False
-    if error.sqlstate is None:
-        lost = isinstance(error, psycopg.OperationalError) and not isinstance(error, errors.ConnectionTimeout)
-        return lost and not any(start in str(error) for start in ("connection failed", *_CONNECTION_PROBLEMS))
-    return error.sqlstate in PASSING
+    lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None  # no answer, or no connection
+    return lost or _crossed(error)
+
+
+def _crossed(error: BaseException) -> bool:
+    return isinstance(error, psycopg.Error) and error.sqlstate in PASSING
