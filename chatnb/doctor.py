@@ -10,6 +10,7 @@ from typing import Literal
 from chatnb.errors import StoreError
 from chatnb.stores.sessions import SessionFilter
 from chatnb.stores.store import Store
+from chatnb.wording import counted
 
 __all__ = ["Finding", "examine"]
 
@@ -55,10 +56,14 @@ def _findings(store: Store) -> Iterator[Finding]:
     except StoreError as error:
         yield Finding("problem", str(error))
         return
-    yield Finding("ok", f"It holds {active:,} sessions, and {deleted:,} that were deleted and can be restored.")
+    gone = f", and {deleted:,} that {'was' if deleted == 1 else 'were'} deleted and can be restored" if deleted else ""
+    yield Finding("ok", f"It holds {counted(active, 'session')}{gone}.")
     if left:
+        they, process = ("It is", "a process that has") if len(left) == 1 else ("They are", "processes that have")
         yield Finding(
-            "warning", f"{len(left)} turns were left by processes that have ended.", "They are kept as interrupted now."
+            "warning",
+            f"{counted(len(left), 'turn')} {'was' if len(left) == 1 else 'were'} left by {process} ended.",
+            f"{they} kept as interrupted now.",
         )
     else:
         yield Finding("ok", "No turn was left by a process that has ended.")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from math import floor, log10
 
 from chatnb.records import Session, Turn, now
 from chatnb.turn import Closed
+from chatnb.wording import counted
 
 __all__ = ["ago", "closing_line", "continuing", "money"]
 
@@ -13,14 +15,15 @@ __all__ = ["ago", "closing_line", "continuing", "money"]
 def money(cost: float | None) -> str:
     """A cost in US dollars; `$?` when it is not known.
 
-    >>> money(0.1234), money(0.00412), money(0.0), money(None)
-    ('$0.12', '$0.0041', '$0', '$?')
+    >>> money(0.1234), money(0.00412), money(0.0000625), money(0.0), money(None)
+    ('$0.12', '$0.0041', '$0.000063', '$0', '$?')
     """
     if cost is None:
         return "$?"
     if cost == 0:
         return "$0"
-    return f"${cost:,.2f}" if cost >= 0.01 else f"${cost:.2g}"
+    places = 2 if cost >= 0.01 else 1 - floor(log10(cost))  # two digits that tell, and never 6.3e-05
+    return f"${cost:,.{places}f}"
 
 
 def ago(moment: datetime, reference: datetime | None = None) -> str:
@@ -39,12 +42,8 @@ def ago(moment: datetime, reference: datetime | None = None) -> str:
         ("hour", 3600),
     ):
         if seconds >= length:
-            return _count(int(seconds // length), unit) + " ago"
-    return f"{_count(int(seconds // 60), 'minute')} ago" if seconds >= 60 else "just now"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+            return counted(int(seconds // length), unit) + " ago"
+    return f"{counted(int(seconds // 60), 'minute')} ago" if seconds >= 60 else "just now"
 
 
 def closing_line(closed: Closed) -> str:
@@ -80,17 +79,17 @@ def _history(closed: Closed) -> str:
     window = closed.prepared.window
     if not closed.prepared.history_turns:
         return "no history"
-    return f"history {window.turns} of {_count(closed.prepared.history_turns, 'turn')}"
+    return f"history {window.turns} of {counted(closed.prepared.history_turns, 'turn')}"
 
 
 def _notes(closed: Closed) -> list[str]:
     window, notes = closed.prepared.window, []
     if window.shortened:
-        notes.append(f"{_count(window.shortened, 'tool result')} shortened to fit")
+        notes.append(f"{counted(window.shortened, 'tool result')} shortened to fit")
     if window.over:
         notes.append("the newest turn alone is over the limit")
     if closed.took_back:
-        notes.append(f"{_count(len(closed.took_back), 'turn')} left as a branch (%chat branches brings it back)")
+        notes.append(f"{counted(len(closed.took_back), 'turn')} left as a branch (%chat branches brings it back)")
     elif closed.prepared.rerun.turns:
         notes.append("added at the end, since another turn came meanwhile")
     if closed.prepared.rerun.note:
@@ -100,7 +99,7 @@ def _notes(closed: Closed) -> list[str]:
 
 def continuing(session: Session, turns: int, newest: Turn | None) -> str:
     """What a kernel's first turn in an older session says."""
-    pieces = [f"continuing {session.label}: {_count(turns, 'turn')}"]
+    pieces = [f"continuing {session.label}: {counted(turns, 'turn')}"]
     if session.last_message_at is not None:
         pieces.append(f"last {ago(session.last_message_at)}")
     if newest is not None and newest.notebook:

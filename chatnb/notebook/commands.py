@@ -13,7 +13,7 @@ from IPython.display import Markdown
 
 from chatnb import doctor, models
 from chatnb.chat import Chat
-from chatnb.errors import BadInput, nearest
+from chatnb.errors import BadInput, SessionNotFound, nearest
 from chatnb.notebook import cell, listing
 from chatnb.notebook.closing import ago
 from chatnb.notebook.settings import changes, duration
@@ -23,6 +23,7 @@ from chatnb.prepare import Ask
 from chatnb.records import Session, new_id, now
 from chatnb.settings import default_model
 from chatnb.stores.sessions import SessionFilter
+from chatnb.wording import counted
 
 if TYPE_CHECKING:
     from chatnb.notebook.magics import ChatMagics
@@ -91,6 +92,7 @@ def _add_rm(rm: argparse.ArgumentParser) -> None:
     rm.add_argument("sessions", nargs="*", metavar="SESSION", help="Names or ids.")
     rm.add_argument("--older-than", metavar="AGE", help="Those not used for this long, as in 90d, 12h or 2w.")
     rm.add_argument("--tag", help="Those with this tag.")
+    rm.add_argument("--all", action="store_true", help="Every project's, not only this one's.")
     rm.add_argument("--expired", action="store_true", help="Those past their time.")
     rm.add_argument("--dry-run", action="store_true", help="Only list them.")
     rm.add_argument("--forever", action="store_true", help="Remove them for good; nothing brings them back.")
@@ -147,8 +149,22 @@ def _shown_help(command: argparse.ArgumentParser) -> str:
     return command.format_help().removeprefix("usage:").strip()
 
 
+def _found(state: KernelState, ref: str | None) -> Session:
+    """The session that is named, or the current one, which may still have to be made."""
+    if ref is not None:
+        return state.found(ref)
+    name = state.session_name()
+    try:
+        return state.found(name)
+    except SessionNotFound:
+        raise BadInput(
+            f"There is no session {name!r} yet: its first turn makes it (%%chat {quote(name)}). "
+            "%chat use NAME chooses another; %chat ls lists them."
+        ) from None
+
+
 def _chat(state: KernelState, ref: str | None = None) -> Chat:
-    return Chat(state.found(ref if ref is not None else state.session_name()), store=state.store)
+    return Chat(_found(state, ref), store=state.store)
 
 
 def _again(state: KernelState, options: argparse.Namespace) -> Ask:
@@ -164,18 +180,16 @@ def _status(state: KernelState, _: argparse.Namespace) -> object:
     lines = [f"store: {state.store.url}", f"user: {state.magics.owner}", f"project: {state.project or '(none)'}"]
     default = state.magics.model or default_model()
     lines.append(f"model: {default or 'none chosen (-m NAME, %config ChatMagics.model, or CHATNB_MODEL)'}")
-    name = state.current or state.session_name()
-    sessions, _total = state.store.list_sessions(SessionFilter(user=state.magics.owner), limit=1)
-    if state.current is None and not sessions:
-        return _text([f"session: none yet; %%chat {name} starts one", *lines])
+    name = state.session_name()
     try:
         session = state.found(name)
-    except LookupError:
-        return _text([f"session: {name} (new at its first turn)", *lines])
+    except SessionNotFound:
+        return _text([f"session: {name} (made at its first turn)", *lines])
     used = f", last {ago(session.last_message_at)}" if session.last_message_at else ""
     tags = f", tags {', '.join(session.tags)}" if session.tags else ""
     settled = f", model {session.model}" if session.model else ""
-    return _text([f"session: {session.label} ({session.message_count} messages{used}{settled}{tags})", *lines])
+    messages = counted(session.message_count, "message")
+    return _text([f"session: {session.label} ({messages}{used}{settled}{tags})", *lines])
 
 
 def _text(lines: list[str]) -> object:
@@ -196,14 +210,14 @@ def _ls(state: KernelState, options: argparse.Namespace) -> object:
 def _show(state: KernelState, options: argparse.Namespace) -> object:
     if options.last is not None and options.last < 1:
         raise BadInput(f"-n {options.last} shows nothing. Give how many of the newest turns to show, from 1.")
-    session = state.found(options.session if options.session else state.session_name())
+    session = _found(state, options.session)
     return Markdown(listing.transcript(state.store, session, last=options.last))
 
 
 def _use(state: KernelState, options: argparse.Namespace) -> object:
     session = state.found(options.session)
     state.current = session.id
-    return _text([f"Using {session.label} ({session.message_count} messages)."])
+    return _text([f"Using {session.label} ({counted(session.message_count, 'message')})."])
 
 
 def _new(state: KernelState, options: argparse.Namespace) -> object:
@@ -238,7 +252,7 @@ def _unused(state: KernelState, name: str) -> str:
 
 def _set(state: KernelState, options: argparse.Namespace) -> object:
     values = _checked(changes(options.settings))
-    session = state.store.update_session(state.found(options.session or state.session_name()), **values)
+    session = state.store.update_session(_found(state, options.session), **values)
     return _text([f"{session.label}: " + ", ".join(f"{name} is {value!r}" for name, value in values.items()) + "."])
 
 
@@ -250,10 +264,11 @@ def _checked(values: dict[str, object]) -> dict[str, object]:
 
 
 def _rm(state: KernelState, options: argparse.Namespace) -> object:
-    chosen = [state.found(ref) for ref in options.sessions]
+    chosen = [_to_remove(state, ref, options.forever) for ref in options.sessions]
     if options.older_than or options.tag or options.expired:
         where = SessionFilter(
             user=state.magics.owner,
+            project=None if options.all or not state.project else state.project,
             tag=options.tag,
             until=now() - duration(options.older_than) if options.older_than else None,
             expired_at=now() if options.expired else None,
@@ -262,16 +277,20 @@ def _rm(state: KernelState, options: argparse.Namespace) -> object:
         chosen += state.store.list_sessions(where, limit=1_000_000)[0]
     elif not chosen:
         raise BadInput("Name a session to delete, or say which: --older-than 90d, --tag x, --expired.")
+    chosen = list({session.id: session for session in chosen}.values())
     labels = ", ".join(session.label for session in chosen[:10]) + (" …" if len(chosen) > 10 else "")
     if options.dry_run or not chosen:
-        return _text([f"{len(chosen)} sessions would be deleted: {labels}." if chosen else "No session matches."])
-    for session in chosen:
-        if options.forever:
-            state.store.purge_session(session)
-        else:
-            state.store.delete_session(session)
-        if state.current == session.id:
-            state.current = None
+        what = "removed for good" if options.forever else "deleted"
+        said = f"{counted(len(chosen), 'session')} would be {what}: {labels}."
+        return _text([said if chosen else "No session matches."])
+    with state.store.hold():
+        for session in chosen:
+            if options.forever:
+                state.store.purge_session(session)
+            else:
+                state.store.delete_session(session)
+            if state.current == session.id:
+                state.current = None
     if options.forever:
         return _text([f"Removed {labels} for good."])
     return _text(
@@ -279,9 +298,23 @@ def _rm(state: KernelState, options: argparse.Namespace) -> object:
     )
 
 
+def _to_remove(state: KernelState, ref: str, forever: bool) -> Session:
+    """The session to delete; one that is deleted already can still be removed for good."""
+    try:
+        return state.found(ref)
+    except SessionNotFound:
+        if not forever:
+            raise
+        try:
+            return state.found(ref, active=False)
+        except SessionNotFound:
+            pass
+        raise
+
+
 def _restore(state: KernelState, options: argparse.Namespace) -> object:
     session = state.store.restore_session(state.found(options.session, active=False))
-    return _text([f"Restored {session.label} ({session.message_count} messages)."])
+    return _text([f"Restored {session.label} ({counted(session.message_count, 'message')})."])
 
 
 def _fork(state: KernelState, options: argparse.Namespace) -> object:
@@ -291,14 +324,18 @@ def _fork(state: KernelState, options: argparse.Namespace) -> object:
     forked = chat.fork(name, at=options.at).session
     state.current = forked.id
     state.seen.add(forked.id)
-    return _text([f"Using {forked.label}, which shares {forked.message_count} messages with {source.label}."])
+    shared = counted(forked.message_count, "message")
+    return _text([f"Using {forked.label}, which shares {shared} with {source.label}."])
 
 
 def _undo(state: KernelState, options: argparse.Namespace) -> object:
     left = _chat(state).undo(options.turns)
     asked = "; ".join(turn.prompt.strip().splitlines()[0][:60] for turn in left if turn.prompt.strip())
     return _text(
-        [f"Took back {len(left)} turn{'s' if len(left) > 1 else ''} ({asked}). %chat branches brings them back."]
+        [
+            f"Took back {counted(len(left), 'turn')} ({asked}). "
+            f"%chat branches brings {'it' if len(left) == 1 else 'them'} back."
+        ]
     )
 
 
