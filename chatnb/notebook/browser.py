@@ -106,10 +106,10 @@ class SessionBrowser:
         self.said = widgets.HTML()
         self.undoing = self._button("Undo", "Bring back what was deleted", self.undo)
         self.status = widgets.HBox([self.said])
-        self.many = Actions(self, lambda: self.selected, many=True)
         self.unmarking = self._button("Clear selection", "Select nothing", self.unmark)
+        self.many = Actions(self, lambda: self.selected, many=True, last=self.unmarking)
         self.one = Actions(self, lambda: [self.session] if self.session else [], many=False)
-        self.all = widgets.Checkbox(indent=False, tooltip="Select every session of this page")
+        self.all = widgets.Checkbox(description="All", indent=False, tooltip="Select every session of this page")
         self.all.observe(lambda change: self._mark_page(change["new"]), "value")
         self.back = self._button("‹", "The page before", lambda: self._turn(-1))
         self.on = self._button("›", "The next page", lambda: self._turn(1))
@@ -260,7 +260,7 @@ class SessionBrowser:
         self.all.value = bool(self.sessions) and all(work.key(session) in self._marked for session in self.sessions)
         self._marking = False
         self.many.offer()
-        children = [self.many.widget, self.unmarking] if self._marked else []
+        children = [self.many.widget] if self._marked else []
         if list(self.selection.children) != children:
             self.selection.children = children
 

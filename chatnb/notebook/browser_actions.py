@@ -71,10 +71,19 @@ class Actions:
         Gives the sessions that it is done to.
     many
         Whether they are those that were selected; a name is given to one session alone.
+    last
+        A button that stands after the others.
     """
 
-    def __init__(self, doer: Doer, targets: Callable[[], list[Session]], *, many: bool) -> None:
-        self._doer, self._targets, self._many = doer, targets, many
+    def __init__(
+        self,
+        doer: Doer,
+        targets: Callable[[], list[Session]],
+        *,
+        many: bool,
+        last: widgets.Button | None = None,
+    ) -> None:
+        self._doer, self._targets, self._many, self._last = doer, targets, many, last
         self.count = widgets.HTML()
         self.fork = self._button("Fork", "A new session that shares the messages", lambda: doer.fork(targets()))
         self.rename = self._button("Rename…", "Another name", lambda: self._ask(self._rename_form()))
@@ -131,6 +140,7 @@ class Actions:
             (self.export, can_export()),
             (self.delete, active),
             (self.restore, deleted),
+            (self._last, self._last is not None),
         ]
         self.count.value = f"<b>{len(sessions):,} selected</b>&ensp;"
         self.bar.children = [button for button, fits in wanted if fits] if sessions else []

@@ -140,15 +140,15 @@ def message(record: Message, files: Mapping[str, bytes]) -> str:
     if warned:
         blocks.append("<p><em>The payload can no longer be read; this is its text.</em></p>")
     body = "\n".join(block for block in blocks if block) or "<p><em>(empty)</em></p>"
+    facts = f'<span title="Times are UTC">{escape(_facts(record))}</span>'
     return (
-        f'<div class="chatnb-message chatnb-{record.role}">'
-        f'<div class="chatnb-head"><b>{record.role}</b><span>{escape(_facts(record))}</span></div>'
+        f'<div class="chatnb-message chatnb-{record.role}"><div class="chatnb-head"><b>{record.role}</b>{facts}</div>'
         f'<div class="chatnb-body jp-RenderedHTMLCommon">{body}</div></div>'
     )
 
 
 def _facts(record: Message) -> str:
-    pieces = [f"#{record.seq}", moment(record.created_at)]
+    pieces = [f"#{record.seq}", moment(record.created_at).removesuffix(" UTC")]
     if record.role == "assistant":
         pieces.append(one_line(record.model or "", 60))
         if record.input_tokens is not None or record.output_tokens is not None:

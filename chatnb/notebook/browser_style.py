@@ -30,9 +30,11 @@ STYLE = """<style>
 .chatnb-browser .chatnb-bar .widget-text { width: auto; flex: 1 1 200px; min-width: 140px; }
 .chatnb-browser .chatnb-bar .widget-datepicker { width: 150px; }
 .chatnb-browser .chatnb-bar .widget-html { width: auto; flex: 0 1 auto; }
-.chatnb-browser .chatnb-status { min-height: 28px; }
+.chatnb-browser .chatnb-status { min-height: 28px; margin: -2px 0; }
 .chatnb-browser .chatnb-pager { flex-flow: row nowrap; gap: 4px; }
-.chatnb-browser .chatnb-pager .widget-checkbox { width: 27px; flex: none; padding-left: 7px; }
+.chatnb-browser .chatnb-pager .widget-checkbox { width: auto; flex: none; margin-right: 6px; padding-left: 7px; }
+.chatnb-browser .chatnb-selection > .widget-box { flex: 1 1 100%; gap: 4px; }
+[data-jp-theme-light="false"] .chatnb-browser { color-scheme: dark; }
 .chatnb-browser .chatnb-said { color: var(--cn-dim); overflow-wrap: anywhere; }
 .chatnb-browser .chatnb-said.chatnb-error { color: var(--cn-error); font-weight: 600; }
 
@@ -51,7 +53,8 @@ STYLE = """<style>
 }
 .chatnb-browser .chatnb-row::first-line { font-weight: 600; font-size: 13px; color: var(--cn-text); }
 .chatnb-browser .chatnb-row:hover { background: var(--cn-soft); box-shadow: none; }
-.chatnb-browser .chatnb-row.chatnb-current { background: var(--cn-soft); border-left-color: var(--cn-brand); }
+.chatnb-browser .chatnb-row.chatnb-current { background: var(--cn-soft); border-left-color: var(--cn-brand);
+  color: var(--cn-text); }
 .chatnb-browser .chatnb-row:focus-visible { outline-offset: -2px; }
 .chatnb-browser .chatnb-nothing { padding: 16px; color: var(--cn-dim); }
 

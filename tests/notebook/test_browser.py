@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -330,9 +331,8 @@ def test_resume_offers_the_line_by_name_where_the_name_means_this_session(store:
     browser = browse(store)
     click(browser, "my eda")
     assert resumed(browser) == "%%chat 'my eda'"
-    assert "%%chat &#x27;my eda&#x27;\\\\n" in browser.reader.resume.outputs[0]["data"]["text/html"].replace(
-        "\\n", "\\\\n"
-    )
+    filled = Elements(browser.reader.resume.outputs[0]["data"]["text/html"]).found[0][1]["data-commandlinker-args"]
+    assert json.loads(filled or "")["args"] == {"text": "%%chat 'my eda'\n"}
 
 
 @pytest.mark.parametrize("name", ["{1/0}", "$HOME", "-m", "two\nlines", "it's", "a?"])
