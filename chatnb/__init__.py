@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from chatnb import plots
+    from chatnb.bm25 import search
     from chatnb.chat import Chat
     from chatnb.errors import ChatnbError
-    from chatnb.frames import messages, sessions, sql, turns
+    from chatnb.frames import connect, messages, sessions, sql, tool_calls, turns, usage
     from chatnb.notebook.browser import SessionBrowser
     from chatnb.records import Message, Session, Turn
     from chatnb.stores.opening import open_store
@@ -30,12 +32,18 @@ _PLACES = {
     "SessionBrowser": "chatnb.notebook.browser",
     "Store": "chatnb.stores.store",
     "Turn": "chatnb.records",
+    "connect": "chatnb.frames",
     "messages": "chatnb.frames",
     "open_store": "chatnb.stores.opening",
+    "search": "chatnb.bm25",
     "sessions": "chatnb.frames",
     "sql": "chatnb.frames",
+    "tool_calls": "chatnb.frames",
     "turns": "chatnb.frames",
+    "usage": "chatnb.frames",
 }
+
+_MODULES = frozenset({"plots"})
 
 __all__ = [
     "Chat",
@@ -45,17 +53,24 @@ __all__ = [
     "SessionBrowser",
     "Store",
     "Turn",
+    "connect",
     "load_ipython_extension",
     "messages",
     "open_store",
+    "plots",
+    "search",
     "sessions",
     "sql",
+    "tool_calls",
     "turns",
     "unload_ipython_extension",
+    "usage",
 ]
 
 
 def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return import_module(f"chatnb.{name}")
     if name not in _PLACES:
         raise AttributeError(f"module 'chatnb' has no attribute {name!r}")
     return getattr(import_module(_PLACES[name]), name)

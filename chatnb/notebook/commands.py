@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from IPython.display import Markdown
 
 from chatnb import doctor, models
+from chatnb.bm25 import search
 from chatnb.chat import Chat
 from chatnb.errors import BadInput, SessionNotFound, nearest
 from chatnb.notebook import cell, listing
@@ -82,6 +83,9 @@ def parser() -> argparse.ArgumentParser:
     branches = add("branches", "List the ways the session went, or go back to one.")
     branches.add_argument("branch", nargs="?", help="The id (or its end) of a branch to go back to.")
     add("browse", "Search, read and look after sessions in widgets.")
+    search = add("search", "Find messages in every session, the best first, as a DataFrame.")
+    search.add_argument("words", nargs="+", metavar="TEXT", help='Words, "words in a row" in quotes, or pref*.')
+    search.add_argument("-n", "--limit", type=int, default=20, help="How many messages (20).")
     add("doctor", "Look for what is wrong with the store, and say what to do.")
     help_ = add("help", "List the commands, or one command's options.")
     help_.add_argument("about", nargs="?", metavar="COMMAND", help="The command.")
@@ -343,8 +347,8 @@ def _branches(state: KernelState, options: argparse.Namespace) -> object:
     chat = _chat(state)
     if options.branch is None:
         return listing.branches_frame(state.store, chat.session)
-    ids = [line.branch.id for line in chat.branches()]
-    matches = [one for one in ids if one == options.branch or one.endswith(options.branch)]
+    lines = chat.branches()
+    matches = [one.branch.id for one in lines if any(b.id.endswith(options.branch) for b in (one.branch, one.tip))]
     if len(matches) != 1:
         raise BadInput(f"{len(matches)} branches end in {options.branch!r}. %chat branches lists them.")
     chat.switch(matches[0])
@@ -360,6 +364,12 @@ def _browse(state: KernelState, _: argparse.Namespace) -> object:
     )
 
 
+def _search(state: KernelState, options: argparse.Namespace) -> object:
+    # The line's quotes are gone by now; what they held together is a phrase again.
+    text = " ".join(f'"{word}"' if len(word.split()) > 1 else word for word in options.words)
+    return search(text, limit=options.limit, user=state.magics.owner, store=state.store)
+
+
 def _doctor(state: KernelState, _: argparse.Namespace) -> object:
     return _text([str(finding) for finding in doctor.examine(state.store)])
 
@@ -370,7 +380,7 @@ def _help(_: KernelState, options: argparse.Namespace) -> object:
 
 COMMANDS: dict[str, Callable[[KernelState, argparse.Namespace], object]] = {
     "status": _status, "ls": _ls, "show": _show, "use": _use, "new": _new, "set": _set, "rm": _rm,
-    "restore": _restore, "fork": _fork, "undo": _undo, "branches": _branches, "browse": _browse, "doctor": _doctor,
-    "help": _help,
+    "restore": _restore, "fork": _fork, "undo": _undo, "branches": _branches, "search": _search, "browse": _browse,
+    "doctor": _doctor, "help": _help,
 }  # fmt: skip
 """What each command does; `retry` and `continue` ask the model and are done by `run` and `ask_again`."""
