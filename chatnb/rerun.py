@@ -70,6 +70,10 @@ def decide(
         return Rerun()
     others = [turn for turn in later if turn.notebook != notebook or turn.user_id != user]
     if others:
-        places = sorted({turn.notebook or turn.user_id for turn in others})
-        return Rerun(note=f"added at the end, since turns of {', '.join(places)} came after this cell's")
+        places = sorted({_whence(turn) for turn in others})
+        return Rerun(note=f"added at the end, since turns from {', '.join(places)} came after this cell's")
     return Rerun(rewind_seq=first_seq - 1, turns=(own, *later))
+
+
+def _whence(turn: Turn) -> str:
+    return turn.notebook.rsplit("/", 1)[-1] if turn.notebook else "outside a notebook"

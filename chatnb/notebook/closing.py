@@ -89,7 +89,8 @@ def _notes(closed: Closed) -> list[str]:
     if window.over:
         notes.append("the newest turn alone is over the limit")
     if closed.took_back:
-        notes.append(f"{counted(len(closed.took_back), 'turn')} left as a branch (%chat branches brings it back)")
+        left = f"{counted(len(closed.took_back), 'turn')} left as a branch"
+        notes.append(f"{left} (%chat branches {closed.prepared.branch.id[-8:]} goes back to it)")
     elif closed.prepared.rerun.turns:
         notes.append("added at the end, since another turn came meanwhile")
     if closed.prepared.rerun.note:
