@@ -7,10 +7,11 @@ import sys
 import threading
 from importlib import import_module
 from textwrap import indent
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.getipython import get_ipython
+from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Bool, Enum, Unicode
@@ -18,9 +19,6 @@ from traitlets import Bool, Enum, Unicode
 from chatnb.errors import ChatnbError
 from chatnb.notebook.words import complaint, split
 from chatnb.settings import default_user
-
-if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
 
 __all__ = ["ChatMagics", "load", "unload"]
 
@@ -159,8 +157,10 @@ def rewritten(lines: list[str]) -> list[str]:
     """A cell that is one `%%chat`, or one `%chat retry|continue`, awaits it on the kernel's own event loop.
 
     What an agent awaited in another cell (an HTTP client's connections, a database pool) belongs to that loop and
-    fails on any other.
+    fails on any other. What another magic runs (`%%time`, `%%capture`) cannot await and stays as it is.
     """
+    if _inside_a_cell():
+        return lines
     for name in filter(_is_ours, NAMES):
         start = f"get_ipython().run_cell_magic({name!r}, "
         if len(lines) == 1 and lines[0].startswith(start):
@@ -169,6 +169,16 @@ def rewritten(lines: list[str]) -> list[str]:
         if len(lines) == 1 and lines[0].startswith((f"{start}'retry", f"{start}'continue")):
             return [_awaiting("achat_line", lines[0][len(start) :])]
     return lines
+
+
+def _inside_a_cell() -> bool:
+    """Whether a cell's code is running now, so that what is transformed is not a cell itself."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code is InteractiveShell.run_code.__code__:
+            return True
+    return False
 
 
 def _is_ours(name: str) -> bool:
