@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import argparse
 import pkgutil
+import time
 from importlib import import_module
 
 import benchmarks
+from benchmarks.parts.timing import machine
 
 
 def main() -> None:
-    names = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name[0] != "_")
+    """Run what the command line names."""
+    names = sorted(
+        one.name for one in pkgutil.iter_modules(benchmarks.__path__) if not one.ispkg and one.name[0] != "_"
+    )
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=benchmarks.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"Any of {', '.join(names)}; without one, all.")
-    chosen = parser.parse_args().names or names
-    for name in chosen:
+    parser.add_argument("--quick", action="store_true", help="A few rounds on small stores, to see that they run.")
+    parser.add_argument("--messages", type=int, default=10_000_000, metavar="N", help="How large scale's stores grow.")
+    parser.add_argument("--turns", type=int, metavar="N", help="How many turns each writer of durability stores.")
+    options = parser.parse_args()
+    for name in options.names:
         if name not in names:
             parser.error(f"there is no benchmark {name!r}; there are {', '.join(names)}")
-        print(f"== {name} ==", flush=True)
-        import_module(f"benchmarks.{name}").main()
+    print(machine())
+    for name in options.names or names:
+        print(f"\n# {name}", flush=True)
+        began = time.perf_counter()
+        import_module(f"benchmarks.{name}").main(options)
+        print(f"\n{name} took {time.perf_counter() - began:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,94 +1,99 @@
-"""What the notebook waits for: `%load_ext chatnb` in a fresh kernel, and `%%chat` beyond the bare agent's run."""
+"""What a notebook waits for: `%load_ext chatnb` in a fresh kernel, and `%%chat` beyond the bare agent's run."""
 
 from __future__ import annotations
 
+import argparse
 import json
-import tempfile
 from pathlib import Path
 from statistics import median
 
+from benchmarks.parts.places import folder
+from benchmarks.parts.timing import Row, show, spread
 from tests.rigs.kernel import Kernel
 
-KERNELS = 5
-TURNS = 50
-BARS = {"beyond the bare run / raw": 3.5}
-"""DESIGN.md section 10."""
+__all__ = ["main"]
 
 LOAD = """
-import sys, time
+import json, sys, time
 before = set(sys.modules)
-started = time.perf_counter()
+began = time.perf_counter()
 get_ipython().run_line_magic("load_ext", "chatnb")
-took = time.perf_counter() - started
-new = {name.split(".")[0] for name in set(sys.modules) - before}
+took = time.perf_counter() - began
 heavy = ["pandas", "pydantic_ai", "langchain_core", "duckdb", "pyarrow", "ipywidgets", "matplotlib"]
-import json
-print(json.dumps({"ms": took * 1000, "new": len(new), "heavy": [name for name in heavy if name in sys.modules]}))
+print(json.dumps([took, len(set(sys.modules) - before), [name for name in heavy if name in sys.modules]]))
 """
 
-TURN = """
+TURNS = """
 import json, time
 from pathlib import Path
 import duckdb
+from IPython.display import clear_output
 from pydantic_ai import Agent
 from chatnb.models import resolve
 
-agent, history = Agent(resolve("demo")), []
+agent, history, seconds = Agent(resolve("demo")), [], []
 magics = get_ipython().magics_manager.registry["ChatMagics"]
-times = {"bare": [], "chat": [], "raw": []}
 
 async def bare(prompt):
-    global history
     async with agent.run_stream_events(prompt, message_history=history) as events:
         async for event in events:
             last = event
-    history = last.result.all_messages()
+    return last.result.all_messages()
 
-def raw():
-    Path("raw.duckdb").unlink(missing_ok=True)
-    with duckdb.connect("raw.duckdb") as connection:
+def raw(number):
+    path = f"raw-{number}.duckdb"
+    began = time.perf_counter()
+    with duckdb.connect(path) as connection:
         connection.execute("CREATE TABLE t (id VARCHAR, text VARCHAR)")
-    started = time.perf_counter()
-    with duckdb.connect("raw.duckdb") as connection:
         connection.execute("INSERT INTO t VALUES ('1', 'What is a mean?')")
-    return time.perf_counter() - started
+    return time.perf_counter() - began
 
-for number in range(TURNS + 5):
+for number in range(-5, ROUNDS):
     prompt = f"What is {number} and {number}?"
-    started = time.perf_counter()
-    await bare(prompt)
+    began = time.perf_counter()
+    history = await bare(prompt)
     between = time.perf_counter()
     await magics.achat("bench -m demo --append", prompt)
-    ended = time.perf_counter()
-    for name, took in (("bare", between - started), ("chat", ended - between), ("raw", raw())):
-        times[name].append(took * 1000)
-from IPython.display import clear_output
+    seconds.append([between - began, time.perf_counter() - between, raw(number)])
 clear_output()
-print(json.dumps({name: took[5:] for name, took in times.items()}))
+print(json.dumps(seconds[5:]))
 """
-"""Turn by turn beside each other, so that a slow moment of the machine strikes all three; the first five warm up."""
+"""Turn by turn beside each other, so that what else the machine does falls on all alike; the first five warm up."""
 
 
-def main() -> None:
-    """Measure and print."""
-    with tempfile.TemporaryDirectory(prefix="chatnb-bench-") as folder:
-        environment = {"CHATNB_STORE": str(Path(folder) / "chat.duckdb"), "CHATNB_DEMO_DELAY": "0"}
-        loads = []
-        for _ in range(KERNELS):
-            with Kernel(folder, environment, notebook="bench.ipynb") as kernel:
-                loads.append(json.loads(kernel.run(LOAD).expect_ok().stdout))
-        print(
-            f"%load_ext chatnb            {median(load['ms'] for load in loads):8.1f} ms, median of {KERNELS} kernels"
-        )
-        print(f"  packages it imports       {loads[0]['new']:8d}; heavy ones: {', '.join(loads[0]['heavy']) or 'none'}")
-        with Kernel(folder, environment, notebook="bench.ipynb") as kernel:
-            kernel.run("%load_ext chatnb").expect_ok()
-            told = kernel.run(TURN.replace("TURNS", str(TURNS)), timeout=300).expect_ok().stdout
-    times = {name: median(took) for name, took in json.loads(told.strip().splitlines()[-1]).items()}
-    beyond = times["chat"] - times["bare"]
-    print(f"the bare agent's run        {times['bare']:8.1f} ms, median of {TURNS}, demo model without delays")
-    print(f"the same in %%chat          {times['chat']:8.1f} ms, on a closed DuckDB file")
-    print(f"  beyond the bare run       {beyond:8.1f} ms")
-    print(f"one raw open-insert-close   {times['raw']:8.1f} ms")
-    (bar,) = BARS.values()
-    print(f"  beyond the bare run / raw {beyond / times['raw']:8.2f}, bar {bar}")
+def main(options: argparse.Namespace) -> None:
+    """Print the tables."""
+    kernels, rounds = (2, 5) if options.quick else (7, 50)
+    with folder() as place:
+        loads = [_loaded(place) for _ in range(kernels)]
+        seconds, new, heavy = zip(*loads, strict=True)
+        print(f"\n%load_ext chatnb: {spread(seconds)}, {kernels} fresh kernels; {max(new)} new modules, of the heavy")
+        print(f"ones {', '.join(heavy[0]) or 'none'} (the first cell's imports follow while the kernel waits).")
+        bare, chat, raw = zip(*_turns(place, rounds), strict=True)
+    beyond = [ours - theirs for ours, theirs in zip(chat, bare, strict=True)]
+    rows = [
+        Row("%%chat, whole", chat, "the bare agent's streamed run", bare),
+        Row("%%chat, beyond the bare run", beyond, "raw open-insert-close of an empty file", raw, 3.5),
+    ]
+    notes = [f"{rounds} turns of one session on a closed DuckDB file, the demo model without delays, history included."]
+    show("A turn in a cell", rows, notes)
+    print(f"\n%%chat costs {1000 * median(beyond):.1f} ms beyond the bare run.")
+
+
+def _kernel(place: Path) -> Kernel:
+    environment = {"CHATNB_STORE": str(place / "chat.duckdb"), "CHATNB_DEMO_DELAY": "0"}
+    return Kernel(place, environment, notebook="bench.ipynb")
+
+
+def _loaded(place: Path) -> tuple[float, int, list[str]]:
+    with _kernel(place) as kernel:
+        took, new, heavy = json.loads(kernel.run(LOAD).expect_ok().stdout)
+    return took, new, heavy
+
+
+def _turns(place: Path, rounds: int) -> list[list[float]]:
+    with _kernel(place) as kernel:
+        kernel.run("%load_ext chatnb").expect_ok()
+        told = kernel.run(TURNS.replace("ROUNDS", str(rounds)), timeout=600).expect_ok().stdout
+    seconds: list[list[float]] = json.loads(told.strip().splitlines()[-1])
+    return seconds
