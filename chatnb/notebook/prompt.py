@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,12 @@ from chatnb.errors import BadInput, nearest
 __all__ = ["Hole", "fill", "holes", "text_of", "value_of"]
 
 _OPENING = re.compile(r"\{\{")
+_LONGEST = 2_000
+"""How many characters an expression has at most, so that long texts with many braces are read at once."""
+
+_TRIES = 8
+"""How many closing braces, and how many colons, may be inside an expression and its format."""
+
 _ROWS = 60
 """How many rows of a table stand in a prompt before its middle is left out."""
 
@@ -29,29 +36,56 @@ class Hole:
 def holes(text: str) -> Iterator[Hole]:
     """Every `{{ expr }}` whose inside is a Python expression, with or without a format.
 
-    >>> [hole.expression for hole in holes("a {{ x }} {b} {% c %} {{ y:.2f }} {{ not python }}")]
+    >>> [hole.expression for hole in holes("a {{ x }} {b} {% c %} {{ y:.2f }} {{ no python }}")]
     ['x', 'y']
     """
     place = 0
     while (opening := _OPENING.search(text, place)) is not None:
         place = opening.end()
-        end = text.find("}}", place)
-        while end != -1:  # an expression may hold }} itself, as in a dict of dicts
-            # Of three closing braces the last two are ours, as in {{ {'a': 1} }} written without the space.
-            close = end + 1 if text.startswith("}}}", end) and _split(text[place : end + 1]) else end
-            parsed = _split(text[place:close])
+        for end in _ends(text, place):
+            parsed = _split(text[place:end])
             if parsed is not None:
-                yield Hole(opening.start(), close + 2, *parsed)
-                place = close + 2
+                yield Hole(opening.start(), end + 2, *parsed)
+                place = end + 2
                 break
-            end = text.find("}}", end + 1)
+
+
+def _ends(text: str, start: int) -> Iterator[int]:
+    """Where the expression that begins at `start` may end: at the next }}, or a later one while a bracket or a
+    quotation is open, as in a dict of dicts."""
+    tries = 0
+    end = text.find("}}", start, start + _LONGEST)
+    while end != -1 and tries < _TRIES:
+        if text.startswith("}}}", end):  # of three the last two are ours, as in {{ {'a': 1}}}
+            yield end + 1
+        yield end
+        if not _is_open(text[start:end]):
+            return
+        tries += 1
+        end = text.find("}}", end + 1, start + _LONGEST)
+
+
+def _is_open(code: str) -> bool:
+    """Whether a bracket or a quotation that began in this piece of code goes on after it."""
+    quote, depth = "", 0
+    for sign in code:
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "'\"":
+            quote = sign
+        elif sign in "([{":
+            depth += 1
+        elif sign in ")]}":
+            depth -= 1
+    return bool(quote) or depth > 0
 
 
 def _split(inside: str) -> tuple[str, str] | None:
     """An expression and its format; None when there is no expression."""
     if _is_expression(inside):
         return inside.strip(), ""
-    for colon in reversed([found.start() for found in re.finditer(":", inside)]):
+    colons = [found.start() for found in re.finditer(":", inside)]
+    for colon in reversed(colons[-_TRIES:]):
         if _is_expression(inside[:colon]):
             return inside[:colon].strip(), inside[colon + 1 :].strip()
     return None
@@ -59,8 +93,10 @@ def _split(inside: str) -> tuple[str, str] | None:
 
 def _is_expression(text: str) -> bool:
     try:
-        ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # of text that may not be meant as code
+            ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # the last two: brackets nested too deep
         return False
     return bool(text.strip())
 
