@@ -11,6 +11,7 @@ from typing import Literal
 
 __all__ = [
     "BRANCHES",
+    "CONVERSATIONS",
     "FILES",
     "HISTORY_COLUMNS",
     "IN_FLIGHT",
@@ -36,7 +37,7 @@ Type = Literal["text", "bigint", "double", "boolean", "timestamp", "json", "tags
 MAJOR = 1
 """Another major version is refused: its tables mean something else."""
 
-MINOR = 0
+MINOR = 1
 """Steps of another minor version only add, so an older chatnb goes on working."""
 
 
@@ -282,6 +283,34 @@ written_at timestamp when the record was written
     indexes=(("turn_id", "position"),),
 )
 
+CONVERSATIONS = Table(
+    "conversations",
+    "What PydanticAI's ConversationStore keeps of a session beyond its messages. Private.",
+    _columns("""
+session_id text the session, which is the conversation
+user_id text its user
+collection text its collection
+born_at timestamp the session's created_at; a row of an earlier session of this id has another, and means nothing
+revision text the token that changes with every save
+head_id text the newest message of the history as it was saved
+branches json the last messages of the histories that it left, oldest first, a JSON list of ids
+hidden json branches that belong to none of these, as [branch_id, last_seq] each
+usage json what all its runs used, as PydanticAI writes a RunUsage
+deferred json the tool calls that it waits on, as PydanticAI writes DeferredToolRequests; null when there are none
+scope text whose or where the application says it is
+forked_from text the conversation it was forked from
+forked_at text the last message that it shares with that one
+session_revision bigint the session's revision after the save; any other means that another interface changed it since
+written_at timestamp when the row was written
+updated_at timestamp when the conversation was saved, as its writer says
+format_version bigint PydanticAI's version of what it keeps
+"""),
+    key=("user_id", "collection", "session_id"),
+    changes=True,
+    public=False,
+    indexes=(("user_id", "collection", "session_id"), ("user_id", "collection", "scope")),
+)
+
 HISTORY_COLUMNS = (Column("session_name", "text", "the session's name"), *MESSAGES.columns)
 
 _HISTORY = View(
@@ -322,8 +351,12 @@ LEFT JOIN sessions ON sessions.user_id = turns.user_id
 GROUP BY {day}, turns.user_id, sessions.project, turns.model""",
 )
 
-TABLES = (SESSIONS, BRANCHES, MESSAGES, TURNS, TOOL_CALLS, FILES, LINEAGE, IN_FLIGHT)
+_FIRST = (SESSIONS, BRANCHES, MESSAGES, TURNS, TOOL_CALLS, FILES, LINEAGE, IN_FLIGHT)
+TABLES = (*_FIRST, CONVERSATIONS)
 PUBLIC_TABLES = tuple(table for table in TABLES if table.public)
 VIEWS = (_HISTORY, _USAGE_DAILY)
 
-STEPS = (Step("1.0 first tables", TABLES, VIEWS),)
+STEPS = (
+    Step("1.0 first tables", _FIRST, VIEWS),
+    Step("1.1 conversations of PydanticAI", (CONVERSATIONS,)),
+)
