@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from chatnb.errors import ChatnbError
+from chatnb.errors import ChatnbError, SessionNotFound, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["main", "parser"]
+__all__ = ["COMMANDS", "main", "parser"]
 
 _STORE = "The store's address; without it CHATNB_STORE, then one file for you."
 
@@ -34,6 +34,21 @@ def parser() -> argparse.ArgumentParser:
     sql = commands.add_parser("sql", help="Print the result of one SELECT over the histories.")
     sql.add_argument("query", help="One SELECT in DuckDB's SQL, as in 'SELECT name, message_count FROM sessions'.")
     _add_table_options(sql)
+    export = commands.add_parser("export", help="Write sessions to a file: .jsonl, .parquet, .md or .ipynb.")
+    export.add_argument("sessions", nargs="*", metavar="SESSION", help="Names or ids; without one, all of yours.")
+    export.add_argument("path", metavar="PATH", help="The file; for Parquet a folder.")
+    export.add_argument("--store", help=_STORE)
+    export.add_argument("--format", help="The file's format; 'openai' is for fine-tuning.")
+    export.add_argument("--overwrite", action="store_true", help="Replace a file that is there.")
+    export.add_argument("--user", help="Another user's.")
+    export.add_argument("--everybody", action="store_true", help="Every user's.")
+    import_ = commands.add_parser(
+        "import", help="Take in a file: ours, a notebook, llm's logs, ChatGPT's or Claude's data export."
+    )
+    import_.add_argument("path", metavar="PATH", help="A file, folder or ZIP archive.")
+    import_.add_argument("--store", help=_STORE)
+    import_.add_argument("--format", help="The file's format; without it, found out.")
+    import_.add_argument("--user", help="Whose sessions they become; without it, whose they were, or yours.")
     init = commands.add_parser("init", help="Make a store's tables ahead of time, for accounts that may not.")
     init.add_argument("--store", help=_STORE)
     return top
@@ -48,8 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; an error is one line on standard error and exit status 1."""
     options = parser().parse_args(arguments)
     try:
-        commands = {"demo": _demo, "doctor": _doctor, "init": _init, "sessions": _sessions, "sql": _sql}
-        return commands[options.command](options)
+        return COMMANDS[options.command](options)
     except ChatnbError as error:
         print(f"chatnb: {error}", file=sys.stderr)
         return 1
@@ -94,10 +108,13 @@ def _sql(options: argparse.Namespace) -> int:
 
 def _print(data: pd.DataFrame, how: str) -> None:
     """A table on standard output; what a model wrote cannot move the terminal's cursor."""
+    import pandas as pd
+
     for place, kind in enumerate(data.dtypes):
         if kind.kind == "O":
             column = data.iloc[:, place]
-            data.isetitem(place, column.map(lambda value: value.hex() if isinstance(value, bytes) else value).array)
+            shown = [value.hex() if isinstance(value, bytes) else value for value in column]
+            data[data.columns[place]] = pd.Series(shown, index=data.index, dtype=object)
     if how == "csv":
         data.to_csv(sys.stdout, index=False)
     elif how == "json":
@@ -111,8 +128,48 @@ def _print(data: pd.DataFrame, how: str) -> None:
 
 def _init(options: argparse.Namespace) -> int:
     from chatnb.stores.opening import open_store
+    from chatnb.stores.sessions import SessionFilter
 
     with open_store(options.store) as store:
-        store.recover(look=True)
+        store.list_sessions(SessionFilter(), limit=0)  # the first look at a store makes its tables
         print(f"{store.url} is ready.")
     return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from chatnb import transfer
+    from chatnb.settings import default_user
+    from chatnb.stores.opening import open_store
+    from chatnb.stores.sessions import SessionFilter
+
+    user = None if options.everybody else options.user or default_user()
+    with open_store(options.store) as store:
+        listed, _ = store.list_sessions(SessionFilter(user=user), limit=1_000_000)
+        chosen = listed
+        if options.sessions:
+            known = {name: one for one in reversed(listed) for name in (one.label, one.id)}  # the newest has a name
+            missing = next((ref for ref in options.sessions if ref not in known), None)
+            if missing is not None:
+                raise SessionNotFound(
+                    f"No session named {missing!r}.{nearest(missing, known)} chatnb sessions lists them."
+                )
+            chosen = [known[ref] for ref in options.sessions]
+        print(transfer.export(store, chosen, options.path, options.format, overwrite=options.overwrite))
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    from chatnb import transfer
+    from chatnb.stores.opening import open_store
+
+    with open_store(options.store) as store:
+        done = transfer.import_(store, options.path, options.format, user=options.user)
+    print(done)
+    return int(bool(done.problems))
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "demo": _demo, "doctor": _doctor, "export": _export, "import": _import, "init": _init, "sessions": _sessions,
+    "sql": _sql,
+}  # fmt: skip
+"""What each command does."""

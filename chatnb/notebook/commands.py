@@ -86,6 +86,14 @@ def parser() -> argparse.ArgumentParser:
     search = add("search", "Find messages in every session, the best first, as a DataFrame.")
     search.add_argument("words", nargs="+", metavar="TEXT", help='Words, "words in a row" in quotes, or pref*.')
     search.add_argument("-n", "--limit", type=int, default=20, help="How many messages (20).")
+    export = add("export", "Write the current session, or others, to a file: .jsonl, .parquet, .md or .ipynb.")
+    export.add_argument("words", nargs="+", metavar="[SESSION …] PATH", help="The sessions, then the file.")
+    export.add_argument("--all", action="store_true", help="Every session of yours.")
+    export.add_argument("--format", help="The file's format; 'openai' is for fine-tuning.")
+    export.add_argument("--overwrite", action="store_true", help="Replace a file that is there.")
+    import_ = add("import", "Take in a file: ours, a notebook, llm's logs, ChatGPT's or Claude's data export.")
+    import_.add_argument("path", metavar="PATH", help="A file, folder or ZIP archive.")
+    import_.add_argument("--format", help="The file's format; without it, found out.")
     add("doctor", "Look for what is wrong with the store, and say what to do.")
     help_ = add("help", "List the commands, or one command's options.")
     help_.add_argument("about", nargs="?", metavar="COMMAND", help="The command.")
@@ -370,6 +378,25 @@ def _search(state: KernelState, options: argparse.Namespace) -> object:
     return search(text, limit=options.limit, user=state.magics.owner, store=state.store)
 
 
+def _export(state: KernelState, options: argparse.Namespace) -> object:
+    from chatnb import transfer
+
+    *refs, path = options.words
+    if options.all:
+        chosen = state.store.list_sessions(SessionFilter(user=state.magics.owner), limit=1_000_000)[0]
+    else:
+        chosen = [state.found(ref) for ref in refs or [state.session_name()]]
+    done = transfer.export(state.store, chosen, path, options.format, overwrite=options.overwrite)
+    return _text([str(done)])
+
+
+def _import(state: KernelState, options: argparse.Namespace) -> object:
+    from chatnb import transfer
+
+    owner, project = state.magics.owner, state.project
+    return _text([str(transfer.import_(state.store, options.path, options.format, user=owner, project=project))])
+
+
 def _doctor(state: KernelState, _: argparse.Namespace) -> object:
     return _text([str(finding) for finding in doctor.examine(state.store)])
 
@@ -381,6 +408,6 @@ def _help(_: KernelState, options: argparse.Namespace) -> object:
 COMMANDS: dict[str, Callable[[KernelState, argparse.Namespace], object]] = {
     "status": _status, "ls": _ls, "show": _show, "use": _use, "new": _new, "set": _set, "rm": _rm,
     "restore": _restore, "fork": _fork, "undo": _undo, "branches": _branches, "search": _search, "browse": _browse,
-    "doctor": _doctor, "help": _help,
+    "export": _export, "import": _import, "doctor": _doctor, "help": _help,
 }  # fmt: skip
 """What each command does; `retry` and `continue` ask the model and are done by `run` and `ask_again`."""
