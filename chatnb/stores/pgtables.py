@@ -31,6 +31,9 @@ POSTGRES = ddl.Dialect(
 COCKROACH = replace(POSTGRES, types={**POSTGRES.types, "json": "TEXT", "tags": "TEXT"})
 """CockroachDB has JSONB alone."""
 
+VIEW_AGAIN = "CREATE VIEW IF NOT EXISTS "
+"""How CockroachDB makes a view that may be there."""
+
 _COLLATION = (
     "SELECT collname FROM pg_collation WHERE collname = 'pg_c_utf8'"
     " AND collencoding IN (-1, pg_char_to_encoding(getdatabaseencoding()))"
@@ -112,5 +115,5 @@ def _take(connection: Connection, step: Step) -> None:
 def _take_bit_by_bit(connection: Connection, step: Step) -> None:
     """Take a step statement by statement; each does nothing where it was run already. Its row comes last."""
     for statement in ddl.statements(step, COCKROACH):
-        _unless_there(connection, statement.replace("CREATE VIEW ", "CREATE VIEW IF NOT EXISTS ", 1))
+        _unless_there(connection, statement.replace("CREATE VIEW ", VIEW_AGAIN, 1))
     connection.execute(f"INSERT INTO {ddl.SCHEMA_TABLE} VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", ddl.step_row(step))

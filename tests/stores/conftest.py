@@ -16,7 +16,8 @@ from chatnb.stores.opening import open_store
 from chatnb.stores.store import Store
 from tests.rigs.parts import need
 
-KINDS = ("duckdb", "sqlite", "memory", "json", "postgresql", "cockroachdb")
+KINDS = ("duckdb", "sqlite", "memory", "json", "postgresql", "serializable", "cockroachdb")
+"""`serializable` is PostgreSQL with the isolation of CockroachDB."""
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +52,11 @@ def _own_schema(url: str) -> Iterator[str]:
         connection.execute(f"DROP SCHEMA {name} CASCADE")
 
 
+def serializable(url: str) -> str:
+    """The address with CockroachDB's isolation."""
+    return url + quote(" -cdefault_transaction_isolation=serializable")
+
+
 @pytest.fixture(params=KINDS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of one empty place of each kind."""
@@ -61,6 +67,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield from _own_schema(need("cockroachdb"))
     elif kind == "postgresql":
         yield request.getfixturevalue("postgres_url")
+    elif kind == "serializable":
+        yield serializable(request.getfixturevalue("postgres_url"))
     else:
         yield f"{kind}:///{tmp_path / ('store.' + kind)}"
 

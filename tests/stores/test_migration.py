@@ -14,6 +14,7 @@ import duckdb
 import psycopg
 import pytest
 
+from chatnb.cli import main
 from chatnb.errors import SchemaTooNew
 from chatnb.stores import ddl
 from chatnb.stores.opening import open_store
@@ -128,6 +129,13 @@ def test_processes_that_open_an_old_store_at_once_migrate_it_once(url: str) -> N
         assert steps(store) == [*(step.name for step in STEPS), "1.8 moods"]
         assert store.list_sessions(SessionFilter())[1] == 4
     run_sql(url, "INSERT INTO moods VALUES ('fine')")
+
+
+@FILES
+def test_init_makes_the_tables_ahead_of_time(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "--store", url]) == 0
+    assert "is ready" in capsys.readouterr().out
+    run_sql(url, "SELECT count(*) FROM history")
 
 
 @FILES

@@ -14,11 +14,13 @@ import pytest
 from chatnb.cli import main
 from chatnb.errors import BadInput, StoreBusy, StoreError
 from chatnb.records import Session
-from chatnb.stores import postgres
+from chatnb.stores import ddl, pgtables, postgres
 from chatnb.stores.base import Tx
 from chatnb.stores.opening import open_store
 from chatnb.stores.postgres import PostgresBackend
+from chatnb.stores.schema import STEPS
 from chatnb.stores.store import Store
+from tests.stores.conftest import serializable
 from tests.stores.making import ANN, ask, count, ended, opening, pair, records, session, texts
 
 
@@ -26,11 +28,6 @@ from tests.stores.making import ANN, ask, count, ended, opening, pair, records, 
 def store(postgres_url: str) -> Iterator[Store]:
     with open_store(postgres_url) as store:
         yield store
-
-
-def serializable(url: str) -> str:
-    """The address with CockroachDB's isolation."""
-    return url + quote(" -cdefault_transaction_isolation=serializable")
 
 
 def caught(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
@@ -275,6 +272,25 @@ def test_a_table_of_somebody_else_is_not_taken_for_ours(postgres_url: str) -> No
         connection.execute("CREATE TABLE sessions (id int)")
     with open_store(postgres_url) as store, pytest.raises(StoreError, match="'sessions' that chatnb did not make"):
         store.create_session(session("eda"))
+
+
+def test_tables_are_made_bit_by_bit_where_ddl_has_no_transaction(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pgtables, "_take", pgtables._take_bit_by_bit)
+    monkeypatch.setattr(pgtables, "VIEW_AGAIN", "CREATE OR REPLACE VIEW ")  # PostgreSQL's words for it
+    with monkeypatch.context() as patch:
+        patch.setattr(ddl, "step_row", lambda _: (1, 0, None))
+        with open_store(postgres_url) as store, pytest.raises(StoreError, match="null value"):
+            store.create_session(session("eda"))
+    with open_store(serializable(postgres_url)) as store:
+        chat = store.create_session(session("eda", metadata={"k": "\0"}, tags=("x",)))
+        ask(store, chat)
+        assert store.find_session("eda", user=ANN).metadata == {"k": "\0"}
+        assert store.query("SELECT metadata FROM sessions WHERE list_contains(CAST(tags AS VARCHAR[]), 'x')").num_rows
+        assert texts(store, chat) == ["hello?", "hello."]
+    asked = " ".join(text for step in STEPS for text in ddl.statements(step, pgtables.COCKROACH)).upper()
+    assert not [word for word in ("SERIAL", "JSON", "ADVISORY", "LISTEN", "UNLOGGED", "COLLATE") if word in asked]
 
 
 def test_a_missing_driver_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
