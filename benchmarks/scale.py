@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.bulk import Made, make_duckdb, make_sqlite
-from benchmarks.places import folder
-from benchmarks.timing import Row, Side, alternate, show
-from benchmarks.work import WINDOW
+from benchmarks.parts.bulk import Made, make_duckdb, make_sqlite
+from benchmarks.parts.places import folder
+from benchmarks.parts.timing import Row, Side, alternate, show
+from benchmarks.parts.work import WINDOW
 from chatnb.records import Branch, Session
 from chatnb.stores import sql
 from chatnb.stores.opening import open_store
 from chatnb.stores.store import Opened, Store
 
-__all__ = ["run"]
+__all__ = ["main"]
 
 BASE = 100_000
 """The store that larger ones are held against."""
@@ -29,7 +29,7 @@ BAR = 2.0
 MAKERS: Mapping[str, Callable[[Path, int], Made]] = {"duckdb": make_duckdb, "sqlite": make_sqlite}
 
 
-def run(options: argparse.Namespace) -> None:
+def main(options: argparse.Namespace) -> None:
     """Make the stores and print the tables."""
     base = 2_000 if options.quick else BASE
     most = 10_000 if options.quick else options.messages
@@ -121,8 +121,10 @@ def rows_read(kind: str, store: Store, size: int, session: str) -> str:
     plan = store._backend.run(
         lambda tx: tx.rows(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql.MESSAGES_OF_SEGMENT}", params), write=False
     )
-    scanned = sum(int(node.get("operator_rows_scanned", 0)) for node in _nodes(json.loads(str(plan[0][1]))))
-    return f"{said}: DuckDB scans {scanned:,} rows of messages for one segment of its window"
+    nodes = [node for node in _nodes(json.loads(str(plan[0][1]))) if node.get("total_row_groups_to_scan")]
+    scanned = sum(int(node["row_groups_scanned"]) for node in nodes)
+    total = sum(int(node["total_row_groups_to_scan"]) for node in nodes)
+    return f"{said}: DuckDB reads in {scanned} of {total} row groups of messages for its newest segment"
 
 
 def _nodes(tree: object) -> Iterator[dict[str, int]]:

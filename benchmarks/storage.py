@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bare import BareStatements
-from benchmarks.peers import peer
-from benchmarks.places import folder, own_schema, postgres
-from benchmarks.raw import Engine, RawDuckdb, RawJson, RawPostgres, RawSqlite
-from benchmarks.seeds import SeedJson, SeedPostgres, SeedSqlite
-from benchmarks.timing import Row, Side, alternate, show
-from benchmarks.work import ANSWER, PROMPT, WINDOW, StoreWork, text
+from benchmarks.parts.bare import BareStatements
+from benchmarks.parts.peers import peer
+from benchmarks.parts.places import folder, own_schema, postgres
+from benchmarks.parts.raw import Engine, RawDuckdb, RawJson, RawPostgres, RawSqlite
+from benchmarks.parts.seeds import SeedJson, SeedPostgres, SeedSqlite
+from benchmarks.parts.timing import Row, Side, alternate, show
+from benchmarks.parts.work import ANSWER, PROMPT, WINDOW, StoreWork, text
 from chatnb.stores.opening import open_store
 
-__all__ = ["run"]
+__all__ = ["main"]
 
 DISK = (
     f"A prompt of {PROMPT} and an answer of {ANSWER:,} characters; a window is the last {WINDOW} messages.",
@@ -27,7 +27,7 @@ DISK = (
 )
 
 
-def run(options: argparse.Namespace) -> None:
+def main(options: argparse.Namespace) -> None:
     """Print the tables."""
     rounds, filled = (5, 10) if options.quick else (100, 1000)
     with folder() as place:

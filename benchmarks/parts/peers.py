@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.work import ANSWER, PROMPT, text
+from benchmarks.parts.work import ANSWER, PROMPT, text
 
 __all__ = ["PEERS", "Peer", "peer"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.raw import CONFIG
-from benchmarks.work import WINDOW, StoreWork
+from benchmarks.parts.raw import CONFIG
+from benchmarks.parts.work import WINDOW, StoreWork
 from chatnb.records import Session, new_id, now
 from chatnb.stores import sql
 from chatnb.stores.opening import open_store

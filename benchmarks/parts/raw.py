@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import duckdb
 
-from benchmarks.work import ANSWER, PROMPT, WINDOW, text
+from benchmarks.parts.work import ANSWER, PROMPT, WINDOW, text
 
 __all__ = ["Engine", "RawDuckdb", "RawJson", "RawPostgres", "RawSqlite"]
 

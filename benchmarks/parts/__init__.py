@@ -1,0 +1,1 @@
+"""What the benchmarks share: the clock, the places, the data, and the other sides."""
