@@ -81,11 +81,12 @@ OPENER = """
 import sys
 from chatnb.stores import ddl
 from chatnb.stores.opening import open_store
-from chatnb.stores.schema import Column, Step, Table
+from chatnb.stores.schema import Column, Step, Table, View
 from tests.stores.making import ask, session
 if sys.argv[2] == "later":
     moods = Table("moods", "How it went.", (Column("id", "text", "its id"),), key=("id",))
-    ddl.STEPS = (*ddl.STEPS, Step("1.8 moods", (moods,)))
+    listed = View("listed_moods", "All of them.", moods.columns, "SELECT id FROM moods")
+    ddl.STEPS = (*ddl.STEPS, Step("1.8 moods", (moods,), (listed,)))
 print("ready", flush=True)
 sys.stdin.readline()
 with open_store(sys.argv[1]) as store:
