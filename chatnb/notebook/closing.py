@@ -68,11 +68,12 @@ def closing_line(closed: Closed) -> str:
 def _cost(closed: Closed) -> str:
     turn, prepared = closed.turn, closed.prepared
     # A turn of which nothing was billed has no cost to be unknown.
-    unpriced = prepared.unpriced + (turn.cost is None and turn.requests > 0)
+    cost = turn.cost if turn.requests else turn.cost or 0.0
+    unpriced = prepared.unpriced + (cost is None)
     total = prepared.cost + (turn.cost or 0.0)
     whole = money(total) if total or not unpriced else ""
     rest = "" if not unpriced else "+?" if whole else "$?"
-    return f"{money(turn.cost)} ({prepared.session.label} {whole}{rest})"
+    return f"{money(cost)} ({prepared.session.label} {whole}{rest})"
 
 
 def _history(closed: Closed) -> str:

@@ -51,9 +51,7 @@ class ChatMagics(Magics):
 
     @magic_arguments("%chat")
     @argument("session", nargs="?", help="The session's name or id; without one, this kernel's or this notebook's.")
-    @argument(
-        "-m", "--model", help="The model, as openai:gpt-5, ollama:llama3 or demo (offline, needs no key)."
-    )
+    @argument("-m", "--model", help="The model, as openai:gpt-5, ollama:llama3 or demo (offline, needs no key).")
     @argument("-a", "--agent", help="The name of a PydanticAI Agent of this notebook, which answers.")
     @argument("--deps", metavar="NAME", help="The name of the object that the agent gets as its dependencies.")
     @argument("-s", "--system", help="The system prompt; in quotes when it has spaces.")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Mapping
+from keyword import iskeyword
 from typing import TYPE_CHECKING, NoReturn
 
 import duckdb
@@ -13,6 +13,7 @@ from chatnb.errors import BadInput
 from chatnb.frames import sql
 from chatnb.notebook.prompt import Hole, holes, value_of
 from chatnb.notebook.state import state_of
+from chatnb.notebook.words import complaint, split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,7 @@ __all__ = ["bound", "run"]
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise BadInput(f"%%chatsql: {message}. It takes -o NAME, and the query below it.")
+        raise complaint("%%chatsql", message, self._option_string_actions, "%chatsql?")
 
 
 def run(magics: ChatMagics, line: str, cell: str | None) -> pd.DataFrame:
@@ -45,12 +46,8 @@ def run(magics: ChatMagics, line: str, cell: str | None) -> pd.DataFrame:
 def _output(line: str) -> str | None:
     parser = _Parser(prog="%%chatsql", add_help=False)
     parser.add_argument("-o", "--output")
-    try:
-        words = shlex.split(line)
-    except ValueError as error:
-        raise BadInput(f"The line {line!r} cannot be read ({error}). Close the quote.") from error
-    output: str | None = parser.parse_args(words).output
-    if output is not None and not output.isidentifier():
+    output: str | None = parser.parse_args(split(line)).output
+    if output is not None and (not output.isidentifier() or iskeyword(output)):
         raise BadInput(f"-o {output!r} is not a name. Give one, as in -o answer.")
     return output
 

@@ -39,6 +39,13 @@ def notebook(server: OpenAIServer, tmp_path_factory: pytest.TempPathFactory) -> 
         yield notebook
 
 
+@pytest.fixture(autouse=True)
+def own_script(server: OpenAIServer) -> Iterator[None]:
+    """What a test that fails did not ask for does not answer the next one."""
+    yield
+    server.forget_script()
+
+
 @pytest.fixture(params=APIS)
 def api(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -215,12 +222,12 @@ def test_a_429_is_tried_again_as_the_client_does(notebook: Notebook, server: Ope
 
 
 def failed(notebook: Notebook, code: str) -> str:
-    """The sentence of a turn that failed: shown in the cell's output, and its error."""
+    """The sentence of a turn that failed: it stands once in the cell, as its error below the closing line."""
     result = notebook.run(code)
     assert result.status == "error" and result.ename == "ModelError"
     assert result.traceback.strip() == f"ModelError: {result.evalue}"
     (shown,) = result.displays
-    assert result.evalue in shown.text and shown.text.splitlines()[-1].startswith("error · ")
+    assert shown.text.splitlines()[-1].startswith("error · ") and result.text.count(result.evalue) == 1
     return result.evalue
 
 

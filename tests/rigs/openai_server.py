@@ -133,6 +133,10 @@ class OpenAIServer:
         """Add to the script."""
         self._script.extend(script)
 
+    def forget_script(self) -> None:
+        """Leave out what of the script was not asked for."""
+        self._script.clear()
+
     def wait_for_request(self, number: int = 1, timeout: float = 30) -> Request:
         """The request with this number (from 1), as soon as it has come."""
         with self._arrived:
