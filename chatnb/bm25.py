@@ -28,7 +28,7 @@ from chatnb.stores.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "Term", "search", "snippet", "terms"]
+__all__ = ["COLUMNS", "UNSPACED", "Term", "search", "snippet", "terms"]
 
 K1 = 1.2
 """How soon more of the same term stops counting."""
@@ -52,10 +52,10 @@ COLUMNS = (
 )
 """The columns of a search's result."""
 
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Letters of writings that put no space between words (Thai, Lao, Burmese, Khmer, Japanese, Chinese): they end none."""
 
-_BEFORE = f"(?:^|[^\\pL\\pN\\pM]|[{_UNSPACED}])"
+_BEFORE = f"(?:^|[^\\pL\\pN\\pM]|[{UNSPACED}])"
 _BETWEEN = "[^\\pL\\pN\\pM]{1,8}"
 _AFTER = "([\\pL\\pN\\pM]?)"
 _SNIPPET = 160
@@ -91,8 +91,8 @@ class Term:
         core = self.core(_BETWEEN)
         if self.literal:
             return f"(?i){core}()"
-        before = "" if re.match(f"[{_UNSPACED}]", self.words[0]) else _BEFORE
-        open_end = self.prefix or re.search(f"[{_UNSPACED}]$", self.words[-1])
+        before = "" if re.match(f"[{UNSPACED}]", self.words[0]) else _BEFORE
+        open_end = self.prefix or re.search(f"[{UNSPACED}]$", self.words[-1])
         return f"(?i){before}{core}{'()' if open_end else _AFTER}"
 
 
@@ -164,7 +164,7 @@ def search(
         raise BadInput(f"limit counts the messages to find; {limit} finds none. Give 1 or more.")
     wanted = terms(text)
     owner = owner_of(user)
-    params: dict[str, object] = {"top": limit, "unspaced": f"[{_UNSPACED}]"}
+    params: dict[str, object] = {"top": limit, "unspaced": f"[{UNSPACED}]"}
     if owner is not None:
         params["user"] = owner
     for number, term in enumerate(wanted):
@@ -258,7 +258,7 @@ def _hits(content: str, wanted: list[Term]) -> Iterator[tuple[int, int]]:
 
 def _joins(left: str, right: str) -> bool:
     """Whether two neighbours belong to one word."""
-    unspaced = re.compile(f"[{_UNSPACED}]")
+    unspaced = re.compile(f"[{UNSPACED}]")
     return _is_letter(left) and _is_letter(right) and not unspaced.match(left) and not unspaced.match(right)
 
 

@@ -52,12 +52,16 @@ def frame(table: pa.Table, columns: Sequence[Column] = ()) -> pd.DataFrame:
         pa.int64(): pd.Int64Dtype(), pa.uint8(): pd.UInt8Dtype(), pa.uint16(): pd.UInt16Dtype(),
         pa.uint32(): pd.UInt32Dtype(), pa.uint64(): pd.UInt64Dtype(),
     }  # fmt: skip
-    data: pd.DataFrame = table.to_pandas(types_mapper=nullable.get, date_as_object=False)
-    for place, name in enumerate(table.column_names):
+    names = table.column_names  # two may be the same, which pyarrow cannot map
+    numbered = table.rename_columns([str(place) for place in range(len(names))])
+    data: pd.DataFrame = numbered.to_pandas(types_mapper=nullable.get, date_as_object=False)
+    data.columns = pd.Index(names)
+    for place, name in enumerate(names):
         kind = kinds.get(name)
         if kind in ("json", "tags"):
             read = _read_json(table.column(place), empty=kind == "tags")
-            data.isetitem(place, pd.Series(read, dtype=object).array)
+            # A Series keeps the dtype, where a list or an array of texts would be texts; the stubs do not know of it.
+            data.isetitem(place, pd.Series(read, dtype=object))  # type: ignore[arg-type]
     return data
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from chatnb.dtypes import frame
-from chatnb.errors import BadInput, nearest
+from chatnb.errors import BadInput, SessionNotFound, nearest
 from chatnb.records import Session
 from chatnb.settings import default_user
 from chatnb.stores.opening import shared_store
@@ -249,7 +249,7 @@ def usage(
     if "session" in keys:
         columns.append(Column("session_id", "text", "its id"))
         parts.append("turns.session_id AS session_id_key")
-    where, params = _own("turns", user)
+    where, params = _own("turns", user, "turns.{}")
     if not {"day", "hour", "weekday"}.isdisjoint(keys):
         params["tz"] = _zone(tz)
     order = ", ".join(f"{number} NULLS LAST" for number in range(1, len(parts) + 1))
@@ -262,7 +262,7 @@ def usage(
  sum(turns.cost) AS cost, count(*) - count(turns.cost) AS unpriced
 FROM turns LEFT JOIN sessions ON sessions.user_id = turns.user_id
  AND sessions.collection = turns.collection AND sessions.id = turns.session_id
-WHERE turns.{where} GROUP BY {", ".join(str(number) for number in range(1, len(parts) + 1))}{apart} ORDER BY {order}"""
+WHERE {where} GROUP BY {", ".join(str(number) for number in range(1, len(parts) + 1))}{apart} ORDER BY {order}"""
     every = _usage_columns(*columns)
     table = opened(store).query(text, params)
     table = table.rename_columns([column.name for column in every])
@@ -368,9 +368,9 @@ def owner_of(user: str | Me | None) -> str | None:
     return default_user() if isinstance(user, Me) else user
 
 
-def _own(relation: str, user: str | Me | None) -> tuple[str, dict[str, object]]:
+def _own(relation: str, user: str | Me | None, shape: str = "{}") -> tuple[str, dict[str, object]]:
     owner = owner_of(user)
-    return ("TRUE", {}) if owner is None else (OWN[relation], {"user": owner})
+    return ("TRUE", {}) if owner is None else (shape.format(OWN[relation]), {"user": owner})
 
 
 def _find(store: Store, ref: str, user: str | Me | None, project: str | None) -> Session:
@@ -389,4 +389,6 @@ def _find(store: Store, ref: str, user: str | Me | None, project: str | None) ->
     )
     for row in store.query(text, params).to_pylist():
         return store.find_session(row["id"], user=row["user_id"], project=row["project"], collection=row["collection"])
-    return store.find_session(ref, user=owner or default_user(), project=project or "")
+    names = store.query("SELECT DISTINCT coalesce(name, id) AS name, user_id FROM sessions WHERE is_active").to_pylist()
+    close = nearest(ref, [row["name"] for row in names if owner in (None, row["user_id"])])
+    raise SessionNotFound(f"No session named {ref!r}.{close} chatnb.sessions() lists them.")
