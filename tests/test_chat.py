@@ -18,6 +18,7 @@ from chatnb.agents.events import TextDelta
 from chatnb.chat import Chat
 from chatnb.errors import BadInput, ModelError, ModelNotChosen, SessionNotFound, StoreFull, TurnInterrupted
 from chatnb.prepare import Prepared
+from chatnb.stores.journal import InFlight
 from chatnb.stores.opening import open_store
 from chatnb.stores.store import Store
 from chatnb.turn import Closed, Hooks, Opening, TurnRun
@@ -323,3 +324,31 @@ def test_a_turn_that_was_stopped_before_it_was_sent_leaves_nothing(
 
     asyncio.run(go())
     assert chatnb.turns(store=store).empty
+
+
+def test_a_turn_that_was_stopped_while_it_opened_keeps_its_prompt(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening, go_on = threading.Event(), threading.Event()
+    real = store.open_turn
+
+    def slowly(state: InFlight) -> None:
+        opening.set()
+        assert go_on.wait(10)
+        real(state)
+
+    monkeypatch.setattr(store, "open_turn", slowly)
+    chat = Chat("early", model=model(then=AssertionError("a request was sent")), store=store)
+
+    async def go() -> None:
+        task = asyncio.create_task(chat.asend("Hello."))
+        await asyncio.to_thread(opening.wait)
+        task.cancel()
+        asyncio.get_running_loop().call_soon(go_on.set)
+        with pytest.raises(TurnInterrupted):
+            await task
+
+    asyncio.run(go())
+    assert asked(chat) == ["Hello."]
+    assert [turn.status for turn in chat.store.history_turns(chat.session)] == ["interrupted"]
+    assert store.recover() == []

