@@ -7,7 +7,10 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -18,7 +21,7 @@ from chatnb.cli import main
 from chatnb.errors import SchemaTooNew
 from chatnb.stores import ddl
 from chatnb.stores.opening import open_store
-from chatnb.stores.schema import STEPS
+from chatnb.stores.schema import STEPS, Column, Step, Table, View
 from chatnb.stores.sessions import SessionFilter
 from chatnb.stores.store import Store
 from tests.rigs.parts import missing
@@ -130,6 +133,34 @@ def test_processes_that_open_an_old_store_at_once_migrate_it_once(url: str) -> N
         assert steps(store) == [*(step.name for step in STEPS), "1.8 moods"]
         assert store.list_sessions(SessionFilter())[1] == 4
     run_sql(url, "INSERT INTO moods VALUES ('fine')")
+
+
+@FILES
+def test_two_that_see_the_same_step_missing_take_it_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    golden(url)
+    seen = threading.Barrier(2, timeout=1)
+    pending = ddl.pending
+
+    def met(rows: list[tuple[object, ...]]) -> list[Step]:
+        found = pending(rows)
+        with suppress(threading.BrokenBarrierError):  # under a lock they cannot meet
+            seen.wait()
+        return found
+
+    moods = Table("moods", "How it went.", (Column("id", "text", "its id"),), key=("id",))
+    listed = View("listed_moods", "All of them.", moods.columns, "SELECT id FROM moods")
+    monkeypatch.setattr(ddl, "STEPS", (*ddl.STEPS, Step("1.8 moods", (moods,), (listed,))))
+    monkeypatch.setattr(ddl, "pending", met)
+
+    def enter(number: int) -> int:
+        with open_store(url) as store:
+            store.create_session(session(f"eda {number}"))
+            return store.list_sessions(SessionFilter())[1]
+
+    with ThreadPoolExecutor(2) as pool:
+        assert max(pool.map(enter, range(2))) == 3
+    with open_store(url) as store:
+        assert steps(store) == [*(step.name for step in STEPS), "1.8 moods"]
 
 
 @FILES
