@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import escape
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from chatnb.settings import default_project, default_user
 from chatnb.stores.opening import shared_store
 from chatnb.stores.sessions import SessionFilter
 from chatnb.stores.store import Opened, Store
+from chatnb.transfer import export
 
 __all__ = ["SessionBrowser"]
 
@@ -39,7 +39,7 @@ MESSAGES = 20
 COUNTED = 400
 """Up to how many messages a session's tokens are summed up: that reads all its turns."""
 
-SAMPLED = 2_000
+SAMPLED = 1_000
 """How many of the newest sessions say which models and tags are offered."""
 
 
@@ -154,6 +154,11 @@ class SessionBrowser:
         self.said.value = f'<div class="{kind}" role="{role}">{escape(message)}</div>'
         self.status.children = [self.said, self.undoing] if undo else [self.said]
 
+    def _hush(self) -> None:
+        """Take the last line away, unless it still offers to undo something."""
+        if self.undoing not in self.status.children:
+            self._say("")
+
     def __repr__(self) -> str:
         return f"<SessionBrowser: {self.total:,} sessions in {self.store.url}>"
 
@@ -186,7 +191,7 @@ class SessionBrowser:
     def _searched(self) -> None:
         self._offset = 0
         self._list()
-        self._say("")
+        self._hush()
 
     def _turn(self, pages: int) -> None:
         self._offset = max(self._offset + pages * self._page_size, 0)
@@ -290,7 +295,7 @@ class SessionBrowser:
             self._head()
         self.reader.show(messages, opened.first_read - 1)
         self._show_list()
-        self._say("")
+        self._hush()
 
     def earlier(self) -> None:
         """Read the page of older messages."""
@@ -369,7 +374,7 @@ class SessionBrowser:
         """Write sessions to a file; `format` None goes by how its name ends."""
         if not path:
             raise BadInput("Name the file to write.")
-        self._say(str(import_module("chatnb.transfer").export(self.store, sessions, path, format)))
+        self._say(str(export(self.store, sessions, path, format)))
 
     def _after(self, done: work.Done, verb: str, *, undo: bool = False) -> None:
         """Show sessions as they are now."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from typing import Protocol
 
 import ipywidgets as widgets
 
 from chatnb.records import Session
 
-__all__ = ["Actions", "Doer", "can_export"]
+__all__ = ["Actions", "Doer"]
 
 FORMATS = (
     ("Markdown", ("markdown", "md")),
@@ -21,11 +20,6 @@ FORMATS = (
     ("OpenAI fine-tuning", ("openai", "openai.jsonl")),
 )
 """What sessions can be written as: the format's name, and how a file's name ends."""
-
-
-def can_export() -> bool:
-    """Whether this chatnb can write sessions to files."""
-    return find_spec("chatnb.transfer") is not None
 
 
 class Doer(Protocol):
@@ -137,7 +131,7 @@ class Actions:
             (self.rename, active and not self._many),
             (self.tags, active),
             (self.fork, active),
-            (self.export, can_export()),
+            (self.export, True),
             (self.delete, active),
             (self.restore, deleted),
             (self._last, self._last is not None),

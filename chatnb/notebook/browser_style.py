@@ -35,6 +35,7 @@ STYLE = """<style>
 .chatnb-browser .chatnb-pager .widget-checkbox { width: auto; flex: none; margin-right: 6px; padding-left: 7px; }
 .chatnb-browser .chatnb-selection > .widget-box { flex: 1 1 100%; gap: 4px; }
 [data-jp-theme-light="false"] .chatnb-browser { color-scheme: dark; }
+.chatnb-browser .widget-dropdown > select { appearance: auto; background-image: none; padding-right: 2px; }
 .chatnb-browser .chatnb-said { color: var(--cn-dim); overflow-wrap: anywhere; }
 .chatnb-browser .chatnb-said.chatnb-error { color: var(--cn-error); font-weight: 600; }
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
-from decimal import Decimal
-from html.parser import HTMLParser
-from typing import Any
 
 import pytest
 from pydantic_ai.messages import (
     BinaryContent,
     ImageUrl,
-    ModelMessage,
     ModelRequest,
     ModelResponse,
     SystemPromptPart,
@@ -26,19 +21,17 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
-from pydantic_ai.usage import RequestUsage
 
 import chatnb
 from chatnb.errors import BadInput, StoreBusy
 from chatnb.formats.pydantic_ai import to_record
 from chatnb.notebook import browser_html
 from chatnb.notebook.browser import MESSAGES, SessionBrowser
-from chatnb.records import Session, Turn, now
-from chatnb.stores.journal import InFlight
+from chatnb.records import now
 from chatnb.stores.sessions import SessionFilter
 from chatnb.stores.store import Store
+from tests.notebook.browsing import ME, Elements, ask, browse, click, labels, say, session, tell
 
-ME = "me"
 PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(20)
 
 
@@ -46,77 +39,6 @@ PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(20)
 def store() -> Iterator[Store]:
     with chatnb.open_store("memory:") as opened:
         yield opened
-
-
-def session(store: Store, name: str | None, **values: Any) -> Session:
-    given: dict[str, Any] = {"id": f"id-{name}", "user_id": ME, "name": name, **values}
-    return store.create_session(Session(**given))
-
-
-def tell(store: Store, to: Session, *messages: ModelMessage) -> Session:
-    """Add a turn with these messages."""
-    records = [to_record(message, position=at) for at, message in enumerate(messages)]
-    turn = Turn(
-        session_id=to.id,
-        branch_id=to.branch_id,
-        user_id=to.user_id,
-        status="ok",
-        requests=1,
-        input_tokens=1000,
-        output_tokens=20,
-        cost=0.25,
-        messages=tuple(record for record, _ in records),
-    )
-    store.close_turn(InFlight(turn=turn, files=tuple(file for _, files in records for file in files), ended=True))
-    return store.find_session(to.id, user=to.user_id, collection=to.collection)
-
-
-def ask(text: str) -> ModelMessage:
-    return ModelRequest(parts=[UserPromptPart(text)])
-
-
-def say(text: str, cost: str = "0.25") -> ModelMessage:
-    usage = RequestUsage(input_tokens=1000, output_tokens=20, cost=Decimal(cost))
-    return ModelResponse(parts=[TextPart(text)], usage=usage, model_name="gpt-5")
-
-
-def browse(store: Store, **options: Any) -> SessionBrowser:
-    return SessionBrowser(store, **{"user": ME, "project": "", **options})
-
-
-def labels(browser: SessionBrowser) -> list[str]:
-    """The names in the list, as they are drawn."""
-    lines = browser.rows.widget.children
-    return [line.children[1].description.splitlines()[0] for line in lines if len(getattr(line, "children", ())) == 2]
-
-
-def click(browser: SessionBrowser, name: str) -> None:
-    """Click the row of this name."""
-    browser.rows.buttons[labels(browser).index(name)].click()
-
-
-def tick(browser: SessionBrowser, *names: str) -> None:
-    for name in names:
-        browser.rows.boxes[labels(browser).index(name)].value = True
-
-
-def pressed(bar: Sequence[Any]) -> list[str]:
-    return [button.description for button in bar if hasattr(button, "click")]
-
-
-class Elements(HTMLParser):
-    """The elements that a piece of HTML makes, with their attributes."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-
-# -- the list --------------------------------------------------------------------------------------------------------
 
 
 def test_the_newest_sessions_come_first_with_their_first_question_and_their_facts(store: Store) -> None:
@@ -163,7 +85,6 @@ def test_each_filter_narrows_the_list_and_goes_back_to_the_first_page(store: Sto
     store.delete_session(session(store, "gone", tags=("x",)))
     session(store, "another's", user_id="someone")
     browser = browse(store, page_size=1)
-    browser.on.click()
     filters = browser.filters
     for control, value, left in (
         (filters.text, " ALPH ", ["alpha"]),
@@ -174,6 +95,7 @@ def test_each_filter_narrows_the_list_and_goes_back_to_the_first_page(store: Sto
         (filters.order, "name", ["alpha"]),
     ):
         before = control.value
+        browser.on.click()
         control.value = value
         assert (labels(browser), browser.message) == (left, "")
         control.value = before
@@ -317,182 +239,6 @@ def test_a_busy_store_is_one_line_and_not_a_traceback(store: Store, monkeypatch:
     browser.filters.text.value = "x"
     assert browser.message == "held <b>by</b> another"
     assert "held &lt;b&gt;by&lt;/b&gt; another" in browser.said.value
-
-
-# -- what can be done ------------------------------------------------------------------------------------------------
-
-
-def resumed(browser: SessionBrowser) -> str:
-    return str(browser.reader.resume.outputs[0]["data"]["text/plain"]) if browser.reader.resume.outputs else ""
-
-
-def test_resume_offers_the_line_by_name_where_the_name_means_this_session(store: Store) -> None:
-    tell(store, session(store, "my eda"), ask("hi"), say("ho"))
-    browser = browse(store)
-    click(browser, "my eda")
-    assert resumed(browser) == "%%chat 'my eda'"
-    filled = Elements(browser.reader.resume.outputs[0]["data"]["text/html"]).found[0][1]["data-commandlinker-args"]
-    assert json.loads(filled or "")["args"] == {"text": "%%chat 'my eda'\n"}
-
-
-@pytest.mark.parametrize("name", ["{1/0}", "$HOME", "-m", "two\nlines", "it's", "a?"])
-def test_resume_takes_the_id_where_a_magics_line_would_read_the_name_otherwise(store: Store, name: str) -> None:
-    made = session(store, name, id="0192-abc")
-    browser = browse(store)
-    browser.open(made)
-    assert resumed(browser) == "%%chat 0192-abc"
-
-
-def test_resume_takes_the_id_where_the_name_means_another_session(store: Store) -> None:
-    elsewhere = session(store, "eda", id="a1", project="/other")
-    session(store, "eda", id="a2", project="/here")
-    browser = browse(store, project="/here")
-    browser.open(elsewhere)
-    assert resumed(browser) == "%%chat a1"
-
-
-def test_what_no_cell_can_go_on_with_offers_no_resume(store: Store) -> None:
-    browser = browse(store, user=None)
-    for one in (session(store, "t", collection="table"), session(store, "o", user_id="bob")):
-        browser.open(one)
-        assert browser.reader.resume not in browser.reader.widget.children
-
-
-def test_a_fork_goes_on_from_the_message_that_was_chosen_and_is_opened(store: Store) -> None:
-    told = tell(store, session(store, "eda"), ask("one"), say("two"), ask("three"), say("four"))
-    browser = browse(store)
-    click(browser, "eda")
-    browser.reader.fork_button(2).click()
-    assert browser.session is not None and browser.session.label == "eda (fork)"
-    assert browser.session.forked_from == told.id and browser.reader.shown == [1, 2]
-    assert sorted(labels(browser)) == ["eda", "eda (fork)"]
-    assert len(store.messages(told)) == 4
-
-
-def test_a_session_is_renamed(store: Store) -> None:
-    session(store, "old")
-    browser = browse(store)
-    click(browser, "old")
-    browser.one.rename.click()
-    assert browser.one.name.value == "old"
-    browser.one.name.value = " new "
-    browser.one.save.click()
-    assert labels(browser) == ["new"] and store.find_session("new", user=ME).id == "id-old"
-    assert "new" in browser.reader.title.value and resumed(browser) == "%%chat new"
-    browser.one.rename.click()
-    browser.one.name.value = "  "
-    browser.one.save.click()
-    assert "needs a name" in browser.message and labels(browser) == ["new"]
-
-
-def test_enter_in_a_form_does_what_its_button_does(store: Store) -> None:
-    session(store, "old")
-    browser = browse(store)
-    click(browser, "old")
-    browser.one.rename.click()
-    browser.one.name.value = "new"
-    browser.one.name._handle_custom_msg({"event": "submit"}, [])
-    assert labels(browser) == ["new"]
-
-
-def test_tags_are_added_and_taken_away_from_many_and_others_changes_stay(store: Store) -> None:
-    for name in ("a", "b"):
-        session(store, name, tags=("old",))
-    browser = browse(store)
-    tick(browser, "a", "b")
-    store.update_session(store.find_session("a", user=ME), tags=("old", "meanwhile"))
-    browser.many.tags.click()
-    browser.many.labels.value = "x, y,, old"
-    browser.many.add.click()
-    found = {name: store.find_session(name, user=ME).tags for name in ("a", "b")}
-    assert found == {"a": ("old", "meanwhile", "x", "y"), "b": ("old", "x", "y")}
-    browser.many.tags.click()
-    browser.many.labels.value = "old"
-    browser.many.remove.click()
-    assert store.find_session("b", user=ME).tags == ("x", "y")
-    assert "x" in [value for _, value in browser.filters.tag.options]
-
-
-def test_a_deleted_session_can_be_had_back_with_undo_and_with_restore(store: Store) -> None:
-    session(store, "eda")
-    browser = browse(store)
-    click(browser, "eda")
-    browser.one.delete.click()
-    assert labels(browser) == [] and browser.message == "Deleted 'eda'." and resumed(browser) == ""
-    assert "Delete" not in pressed(browser.one.bar.children) and "Restore" in pressed(browser.one.bar.children)
-    browser.undoing.click()
-    assert labels(browser) == ["eda"] and resumed(browser) == "%%chat eda"
-    browser.one.delete.click()
-    browser.filters.active.value = False
-    tick(browser, "eda")
-    browser.many.restore.click()
-    assert store.find_session("eda", user=ME).is_active
-
-
-def test_many_are_selected_over_pages_and_deleted_and_undone_together(store: Store) -> None:
-    for number in range(5):
-        session(store, f"s{number}", created_at=now() - timedelta(days=number))
-    browser = browse(store, page_size=2)
-    browser.all.value = True
-    browser.on.click()
-    assert browser.all.value is False
-    tick(browser, "s3")
-    assert [one.label for one in browser.selected] == ["s0", "s1", "s3"]
-    assert browser.many.count.value.startswith("<b>3 selected</b>")
-    browser.back.click()
-    assert [box.value for box in browser.rows.boxes] == [True, True] and browser.all.value is True
-    browser.many.delete.click()
-    assert labels(browser) == ["s2", "s4"] and browser.selected == []
-    browser.undoing.click()
-    assert browser.total == 5 and browser.message == "Restored 3 sessions."
-
-
-def test_one_that_is_missing_does_not_stop_the_others(store: Store) -> None:
-    for name in ("a", "b"):
-        session(store, name)
-    browser = browse(store)
-    tick(browser, "a", "b")
-    store.purge_session(store.find_session("a", user=ME))
-    browser.many.delete.click()
-    assert browser.message == "Deleted 'b'. 1 no longer in the store." and browser.total == 0
-
-
-def test_clearing_the_selection_puts_its_buttons_away(store: Store) -> None:
-    session(store, "a")
-    browser = browse(store)
-    tick(browser, "a")
-    assert browser.many.widget in browser.selection.children
-    browser.unmarking.click()
-    assert browser.selection.children == () and not browser.rows.boxes[0].value
-
-
-def test_sessions_are_exported_in_the_format_that_was_chosen(store: Store, tmp_path: Any, monkeypatch: Any) -> None:
-    given: list[object] = []
-
-    class Transfer:
-        @staticmethod
-        def export(*arguments: object) -> str:
-            given.extend(arguments)
-            return "Wrote 1 session."
-
-    tell(store, session(store, "my/eda"), ask("hi"), say("ho"))
-    monkeypatch.setattr("chatnb.notebook.browser.import_module", lambda name: Transfer)
-    monkeypatch.setattr("chatnb.notebook.browser_actions.can_export", lambda: True)
-    browser = browse(store)
-    click(browser, "my/eda")
-    browser.one.export.click()
-    browser.one.format.value = ("notebook", "ipynb")
-    assert browser.one.path.value == "my-eda.ipynb"
-    browser.one.write.click()
-    assert given == [store, [browser.session], "my-eda.ipynb", "notebook"] and browser.message == "Wrote 1 session."
-
-
-def test_without_a_way_to_export_there_is_no_button_for_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatnb.notebook.browser_actions.can_export", lambda: False)
-    session(store, "a")
-    browser = browse(store)
-    click(browser, "a")
-    assert pressed(browser.one.bar.children) == ["Rename…", "Tags…", "Fork", "Delete"]
 
 
 # -- how it is shown -------------------------------------------------------------------------------------------------
