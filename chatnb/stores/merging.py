@@ -9,7 +9,7 @@ from itertools import groupby
 
 from chatnb.errors import BadInput
 from chatnb.formats.pydantic_ai import file_hashes
-from chatnb.records import Branch, Message, Session
+from chatnb.records import Branch, Message, Session, Turn
 from chatnb.stores import branches, sessions, sql
 from chatnb.stores.base import Tx
 from chatnb.stores.copying import CALLS_OF_TURNS, Whole, parents_first, rows_in
@@ -18,7 +18,10 @@ from chatnb.stores.schema import BRANCHES, MESSAGES, SESSIONS, TOOL_CALLS, TURNS
 from chatnb.stores.store import Store
 from chatnb.stores.turns import add_files
 
-__all__ = ["Added", "merge"]
+__all__ = ["SOURCE_ID", "Added", "merge"]
+
+SOURCE_ID = "source_id"
+"""What `turns.metadata` calls the id that a turn had where it was imported from."""
 
 _TURNS_KNOWN = "SELECT id, user_id FROM turns WHERE id IN ({marks})"
 _MESSAGES_KNOWN = "SELECT turn_id, id, branch_id, seq FROM messages WHERE turn_id IN ({marks}) ORDER BY seq"
@@ -284,10 +287,10 @@ class _Merge:
             tx.add(SESSIONS, [to_row(SESSIONS, replace(session, branch_id=tip.id, message_count=tip.last_seq))])
             branches._relate(tx, session, branches._chain(tx, tip))
             return
+        if not self.turns and not self.opened:
+            return
         follow = tip.last_seq == end.seq and self._stands(before)
         current = tip if follow else branches.by_id(tx, before.branch_id)
-        if not self.turns and current.id == before.branch_id:
-            return
         newest = max((m for m in (before.last_message_at, session.last_message_at) if m is not None), default=None)
         values = {"branch_id": current.id, "message_count": current.last_seq, "last_message_at": newest}
         sessions.touch(tx, before, values)
@@ -295,10 +298,17 @@ class _Merge:
             branches._relate(tx, before, branches._chain(tx, current))
 
     def _stands(self, before: Session) -> bool:
-        """Whether the stored session stands where the source left it: it has not gone on in this store."""
-        mapped = {place.branch_id for place in self.last.values()} | self.grown
+        """Whether the stored session stands where its source left it: it has not gone on in this store.
+
+        A turn that the source no longer has came from it all the same when it says so.
+        """
+        sources = (
+            {place.branch_id for place in self.last.values()} | self.grown | {line for line, _ in self.ends.values()}
+        )
         own = {str(turn_id) for (turn_id,) in self.tx.rows(_TURNS_ON_BRANCH, (before.branch_id,))}
-        return before.branch_id in mapped and own <= {message.turn_id for message in self.whole.messages}
+        others = sorted(own - {message.turn_id for message in self.whole.messages})
+        rows = (from_row(Turn, TURNS, row) for row in rows_in(self.tx, sql.TURNS_OF_IDS, others))
+        return before.branch_id in sources and all(SOURCE_ID in turn.metadata for turn in rows)
 
 
 def _owner(branch: Branch) -> tuple[str, str, str]:

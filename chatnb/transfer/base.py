@@ -75,6 +75,8 @@ class Format:
         How the names of its files end; the first of all formats that claims a suffix has it.
     write
         Writes sessions; None for a format that is only read.
+    keeps_all
+        Whether it writes everything, also the ways that were left, or the current histories alone.
     recognises
         Tells whether a file or folder has this format, without reading all of it.
     read
@@ -85,6 +87,7 @@ class Format:
     says: str
     suffixes: tuple[str, ...] = ()
     write: Writer | None = None
+    keeps_all: bool = False
     recognises: Callable[[Path], bool] | None = None
     read: Callable[[Path, Reader], Reading] | None = None
 

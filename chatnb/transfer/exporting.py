@@ -15,6 +15,7 @@ from chatnb.stores import sessions as store_sessions
 from chatnb.stores.copying import Whole, snapshot
 from chatnb.stores.store import Store
 from chatnb.transfer.base import Format, find_format, formats
+from chatnb.transfer.current import history
 from chatnb.transfer.progress import watched
 
 __all__ = ["Exported", "export"]
@@ -80,7 +81,7 @@ def export(
         for session in watched(listed, "exporting", total=len(listed)):
             whole = snapshot(store, session)
             done.sessions += 1
-            done.turns += sum(turn.session_id == session.id for turn in whole.turns)
+            done.turns += _turns(chosen, whole)
             yield whole
 
     try:
@@ -88,6 +89,13 @@ def export(
     except OSError as error:
         raise BadInput(f"{str(target)!r} cannot be written: {error.strerror or error}.") from error
     return done
+
+
+def _turns(chosen: Format, whole: Whole) -> int:
+    """How many turns of its own a session has in the file."""
+    if chosen.keeps_all:
+        return sum(turn.session_id == whole.session.id for turn in whole.turns)
+    return len({message.turn_id for message in history(whole)})
 
 
 def _write(chosen: Format, wholes: Iterable[Whole], target: Path) -> None:

@@ -121,6 +121,7 @@ FORMAT = Format(
     says="chatnb's JSON Lines",
     suffixes=(".jsonl", ".ndjson"),
     write=_write,
+    keeps_all=True,
     recognises=lambda path: bool(_header(path)),
     read=_read,
 )

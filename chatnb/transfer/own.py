@@ -124,7 +124,10 @@ def _read(kind: str, value: object) -> object:
 
 
 def owned(whole: Whole, reader: Reader) -> Whole:
-    """The session as the reader's user's. Ids are made anew when the user changes, so that both may have it."""
+    """The session as the reader's user's, in the reader's project, where its name finds it.
+
+    Ids are made anew when the user changes, so that both may have it.
+    """
     user, former = reader.user, whole.session.user_id
     if user is None or user == former:
         return whole
@@ -139,7 +142,8 @@ def owned(whole: Whole, reader: Reader) -> Whole:
     def parent(branch: Branch) -> str | None:
         return renamed(branch.parent_branch_id) if branch.parent_branch_id else None
 
-    session = replace(whole.session, user_id=user, branch_id=renamed(whole.session.branch_id))
+    project = reader.project or whole.session.project
+    session = replace(whole.session, user_id=user, project=project, branch_id=renamed(whole.session.branch_id))
     return replace(
         whole,
         session=session,

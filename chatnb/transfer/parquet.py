@@ -179,6 +179,7 @@ FORMAT = Format(
     says="a folder of chatnb's Parquet files",
     suffixes=(".parquet",),
     write=_write,
+    keeps_all=True,
     recognises=_recognises,
     read=_read,
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,11 +19,13 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Text
 from chatnb.formats.pydantic_ai import part_text, to_record
 from chatnb.records import Branch, File, Message, Session, ToolCall, Turn
 from chatnb.stores.copying import Whole
+from chatnb.stores.merging import SOURCE_ID
 from chatnb.stores.plainjson import SURROGATE, cleaned
 from chatnb.transfer.base import Reader
 
 __all__ = ["Conversation", "Node", "assembled", "joined", "moment", "stable_id", "tool_calls"]
 
+_TICK = timedelta(milliseconds=1)
 _BEGINNING = datetime.fromtimestamp(0, UTC)
 
 UNANSWERED = "The source has no answer."
@@ -121,6 +123,7 @@ class _Assembly:
         self._turns: list[Turn] = []
         self._branches: dict[str, Branch] = {}
         self._ends: dict[str, tuple[str, int]] = {}  # a turn's key -> its branch and its last seq
+        self._begun: dict[str, tuple[datetime | None, datetime]] = {}  # a turn's key -> its time for ids, and shown
 
     def whole(self) -> Whole:
         conversation = self._conversation
@@ -194,16 +197,29 @@ class _Assembly:
             place = (branch.parent_branch_id, branch.parent_seq) if branch.parent_branch_id else None
         return count
 
+    def _times(self, session: Session, told: _Told) -> tuple[datetime | None, datetime]:
+        """When a turn began, for its ids and to be shown; one without a time comes just after the turn before it.
+
+        Ids take no time that can change from one import to the next, such as a file's.
+        """
+        own = told.path[0].at
+        if own is not None:
+            return own, own
+        if told.before is None:
+            return self._conversation.created_at, session.created_at
+        at, begun = self._begun[told.before]
+        return (at or _BEGINNING) + _TICK, begun + _TICK
+
     def _tell(self, session: Session, told: _Told) -> None:
         """Add one turn, on the branch that ends where it begins or on a new one."""
         after = self._ends[told.before] if told.before is not None else None
         branch = self._branches[after[0]] if after else None
         if branch is None or branch.last_seq != (after or ("", 0))[1]:
             branch = self._open(session, told, after)
-        at = told.path[0].at
+        at, begun = self._begun[told.key] = self._times(session, told)
         turn_id = str(told.path[0].turn.get("id") or self._id(at, "turn", told.key))
         placed = []
-        spoken = joined([_timed(one, node.at or session.created_at) for node in told.path for one in node.messages])
+        spoken = joined([_timed(one, node.at or begun) for node in told.path for one in node.messages])
         for position, message in enumerate(spoken):
             record, files = to_record(message, position=position, origin=self._conversation.source, strict=False)
             self._files |= {file.sha256: file for file in files}
@@ -219,7 +235,6 @@ class _Assembly:
             )
         calls = tool_calls(turn_id, spoken)
         turn = _turn_row(session, told, spoken, placed)
-        begun = at or session.created_at
         self._turns.append(replace(turn, id=turn_id, branch_id=branch.id, started_at=begun, tool_calls=len(calls)))
         self._messages += placed
         self._calls += calls
@@ -249,7 +264,7 @@ def _turn_row(session: Session, told: _Told, spoken: Sequence[ModelMessage], pla
         cache_read_tokens=sum(response.usage.cache_read_tokens for response in responses),
         cache_write_tokens=sum(response.usage.cache_write_tokens for response in responses),
         cost=None if not costs or None in costs else sum(cost or 0.0 for cost in costs),
-        metadata={"source_id": told.key},
+        metadata={SOURCE_ID: told.key},
     )
     for node in told.path:
         row = replace(row, **_combined(row, node.turn))  # type: ignore[arg-type]
