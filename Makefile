@@ -27,6 +27,9 @@ bench: .venv/.test
 lock: | $(UV)
 	$(UV) pip compile pyproject.toml --all-extras --group test --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --no-emit-find-links --quiet $(LOCK) -o requirements.lock
+	$(UV) pip compile pyproject.toml --extra plots --group lab --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet \
+		--constraint requirements.lock -o binder/requirements.txt
 
 clean:
 	rm -rf .venv .uv

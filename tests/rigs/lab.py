@@ -81,8 +81,9 @@ class Lab:
         Environment variables for the server and its kernels, beyond this process's own.
     """
 
-    def __init__(self, folder: Path | str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path | str, env: Mapping[str, str] | None = None, python: str = sys.executable) -> None:
         self.folder = Path(folder)
+        self._python = python
         self._home = Path(tempfile.mkdtemp(prefix="lab-"))
         self._stack = ExitStack()
         self._stack.callback(shutil.rmtree, self._home, ignore_errors=True)
@@ -102,7 +103,7 @@ class Lab:
         """Settings, kernels and runtime files of this server's own, nothing of the person's who runs the tests."""
         home = self._home
         spec = {
-            "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            "argv": [self._python, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
             "display_name": "Python 3",
             "language": "python",
             "metadata": {"debugger": False},
@@ -137,7 +138,7 @@ class Lab:
             "LanguageServerManager.autodetect": "False",
         }
         flags = ["--no-browser", "--allow-root", "--expose-app-in-browser"]
-        command = [sys.executable, "-m", "jupyterlab", *flags, *(f"--{key}={value}" for key, value in options.items())]
+        command = [self._python, "-m", "jupyterlab", *flags, *(f"--{key}={value}" for key, value in options.items())]
         with open(self._home / "log", "wb") as log:
             server = subprocess.Popen(
                 command, cwd=self.folder, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL
