@@ -19,8 +19,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=benchmarks.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"Any of {', '.join(names)}; without one, all.")
     parser.add_argument("--quick", action="store_true", help="A few rounds on small stores, to see that they run.")
-    parser.add_argument("--messages", type=int, default=10_000_000, metavar="N", help="How large scale's stores grow.")
-    parser.add_argument("--turns", type=int, metavar="N", help="How many turns each writer of durability stores.")
+    parser.add_argument("--messages", type=int, default=1_000_000, metavar="N", help="How large scale's stores grow.")
+    parser.add_argument("--turns", type=int, metavar="N", help="Turns of growth's files, and of durability's writers.")
+    parser.add_argument("--stores", metavar="FOLDER", help="Keeps scale's stores there, for the next run.")
     options = parser.parse_args()
     for name in options.names:
         if name not in names:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.parts.bulk import Made, make_duckdb, make_sqlite
@@ -37,7 +39,7 @@ def main(options: argparse.Namespace) -> None:
     sizes = sorted({base, *sizes} | (set() if options.quick else {10_000}))
     rounds = 5 if options.quick else 60
     for kind in MAKERS:
-        with folder() as place:
+        with nullcontext(Path(options.stores)) if options.stores else folder() as place:
             one_kind(kind, place, sizes, base, rounds)
 
 
@@ -47,7 +49,7 @@ def one_kind(kind: str, place: Path, sizes: Sequence[int], base: int, rounds: in
     made: dict[int, Made] = {}
     for size in sizes:
         began = time.perf_counter()
-        made[size] = MAKERS[kind](_path(place, kind, size), size)
+        made[size] = _made(place, kind, size)
         megabytes = _path(place, kind, size).stat().st_size / 1e6
         print(f"  {size:,} messages: {megabytes:,.0f} MB in {time.perf_counter() - began:.0f} s", flush=True)
     with ExitStack() as stack:
@@ -63,6 +65,17 @@ def one_kind(kind: str, place: Path, sizes: Sequence[int], base: int, rounds: in
         for size, store in stores.items():
             print(rows_read(kind, store, size, made[size].active[-1]))
             print(rows_read(kind, store, size, made[size].resumed[-1]))
+
+
+def _made(place: Path, kind: str, size: int) -> Made:
+    """Make a store, unless it is there from an earlier run (`--stores`)."""
+    path = _path(place, kind, size)
+    told = path.with_suffix(f".{kind}.json")
+    if not told.exists():
+        for left in path.parent.glob(f"{path.name}*"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        told.write_text(json.dumps(asdict(MAKERS[kind](path, size))))
+    return Made(**json.loads(told.read_text()))
 
 
 def _path(place: Path, kind: str, size: int) -> Path:
@@ -122,7 +135,7 @@ def rows_read(kind: str, store: Store, size: int, session: str) -> str:
         lambda tx: tx.rows(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql.MESSAGES_OF_SEGMENT}", params), write=False
     )
     nodes = [node for node in _nodes(json.loads(str(plan[0][1]))) if node.get("total_row_groups_to_scan")]
-    scanned = sum(int(node["row_groups_scanned"]) for node in nodes)
+    scanned = sum(int(node.get("row_groups_scanned", 0)) for node in nodes)
     total = sum(int(node["total_row_groups_to_scan"]) for node in nodes)
     return f"{said}: DuckDB reads in {scanned} of {total} row groups of messages for its newest segment"
 

@@ -152,7 +152,7 @@ def sqlite_peers(place: Path, rounds: int, filled: int) -> None:
             ("langchain", f"sqlite:///{place / 'langchain.sqlite'}", 1.0),
             ("openai-agents", str(place / "agents.sqlite"), 2.0),
         ):
-            found = stack.enter_context(peer(name, address))
+            found = stack.enter_context(peer(name, address, fetch=rounds >= 50))
             if found is not None:
                 found.fill(filled)
                 others.append(_Other(found.label, found, bar))
@@ -168,7 +168,7 @@ def postgres_peers(place: Path, server: str, rounds: int, filled: int) -> None:
         _fill(filled, ours, table)
         others = [_Other("seeds' PostgreSQL class (as we wrote it)", table, 1.0)]
         address = own_schema(server).replace("postgresql://", "postgresql+psycopg://")
-        found = stack.enter_context(peer("langchain", address))
+        found = stack.enter_context(peer("langchain", address, fetch=rounds >= 50))
         if found is not None:
             found.fill(filled)
             others.append(_Other(found.label, found, 1.0))

@@ -63,14 +63,14 @@ class Peer:
             self._ask("fill", [self._texts() for _ in range(min(turns, 100))])
 
 
-def _python(name: str) -> list[str] | None:
+def _python(name: str, fetch: bool) -> list[str] | None:
     """How to start a Python that has the peer: named by CHATNB_BENCH_PEERS, this one, or one that uv makes."""
     module, packages = PEERS[name]
     if named := os.environ.get("CHATNB_BENCH_PEERS"):
         return [named]
     if find_spec(module) is not None:
         return [sys.executable]
-    if uv := shutil.which("uv"):
+    if fetch and (uv := shutil.which("uv")):
         wanted = [part for package in packages for part in ("--with", package)]
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         return [uv, "run", "--quiet", "--no-project", "--python", version, *wanted, "python"]
@@ -78,9 +78,9 @@ def _python(name: str) -> list[str] | None:
 
 
 @contextmanager
-def peer(name: str, address: str) -> Iterator[Peer | None]:
-    """A peer that runs for the time of the block; None where it cannot be had."""
-    python = _python(name)
+def peer(name: str, address: str, *, fetch: bool) -> Iterator[Peer | None]:
+    """A peer that runs for the time of the block; None where it cannot be had. `fetch` lets uv bring it."""
+    python = _python(name, fetch)
     if python is None:
         print(f"{name} is left out: pip install {' '.join(PEERS[name][1])}")
         yield None
