@@ -15,7 +15,7 @@ demo: .venv/.demo
 
 # Arguments for pytest: make test PYTEST="tests/stores -x"
 test: .venv/.test
-	.venv/bin/python -m pytest $(PYTEST)
+	PATH="$(CURDIR)/.uv/bin:$$PATH" .venv/bin/python -m pytest $(PYTEST)
 
 lab: .venv/.lab
 	.venv/bin/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=notebooks $(LAB)

@@ -14,7 +14,8 @@ CHAT = (
     "%%chat eda -m demo\nMy name is Alice, and I like DuckDB.",
     "# another day, another kernel\n%load_ext chatnb",
     "%%chat eda\nWhat is my name?",
-    "%%chatsql\nSELECT seq, role, content, model, output_tokens FROM history WHERE session_name = {{ 'eda' }} ORDER BY seq",
+    "%%chatsql\nSELECT seq, role, content, model, output_tokens\n"
+    "FROM history WHERE session_name = {{ 'eda' }} ORDER BY seq",
 )
 RESTART_BEFORE = 2
 

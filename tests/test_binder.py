@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,7 +41,7 @@ def test_the_image_has_everything_that_the_manual_needs() -> None:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the repository with an environment of its own, after postBuild."""
     folder = tmp_path_factory.mktemp("binder")
     home = folder / "home"
@@ -58,7 +57,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     words = ["pip", "install", "--quiet", "--require-hashes", "--python", str(python), "-r", str(pinned)]
     subprocess.run([uv, *words], check=True)
     subprocess.run([str(home / "binder" / "postBuild")], cwd=home, env=_environment(folder), check=True)
-    yield folder
+    return folder
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -101,8 +100,8 @@ def test_a_visitor_finds_sample_conversations_and_talks_without_a_key(image: Pat
     )
     assert "churn model" in started.stdout
     shutil.copy(ROOT / "notebooks" / "01_quickstart.ipynb", home / "notebooks" / "01_quickstart.ipynb")
-    with Lab(home / "notebooks", env=environment, python=str(image / "env" / "bin" / "python")) as lab:
-        with lab.open("01_quickstart.ipynb") as page:
-            page.run_all(timeout=120)
-            assert "Your name is Alice." in page.cell_output_text(5)
-            assert page.problems == []
+    python = str(image / "env" / "bin" / "python")
+    with Lab(home / "notebooks", env=environment, python=python) as lab, lab.open("01_quickstart.ipynb") as page:
+        page.run_all(timeout=120)
+        assert "Your name is Alice." in page.cell_output_text(5)
+        assert page.problems == []
