@@ -239,7 +239,10 @@ def test_a_chatgpt_conversation_that_grew_gets_only_its_new_turns(store: Store, 
     import_(store, path)
     mapping = conversations[0]["mapping"]
     mapping["a5"]["children"] = ["u6"]
-    mapping |= {"u6": said("u6", "a5", "user", "Thanks?", ["a6"]), "a6": said("a6", "u6", "assistant", "Welcome.", [])}
+    mapping |= {
+        "u6": said("u6", "a5", "user", "Thanks?", ["a6"], later=60),
+        "a6": said("a6", "u6", "assistant", "Welcome.", [], later=61),
+    }
     mapping["a1"]["children"].append("u7")  # the second question was edited on the other way
     mapping |= {"u7": said("u7", "a1", "user", "And Kendall?", ["a7"]), "a7": said("a7", "u7", "assistant", "Tau.", [])}
     conversations[0]["current_node"] = "a7"
@@ -253,10 +256,10 @@ def test_a_chatgpt_conversation_that_grew_gets_only_its_new_turns(store: Store, 
     assert [line.tip.turn_count for line in store.lines(chat)] == [2, 3, 2]
 
 
-def said(key: str, parent: str, role: str, text: str, children: list[str]) -> dict[str, Any]:
+def said(key: str, parent: str, role: str, text: str, children: list[str], *, later: int = 0) -> dict[str, Any]:
     """One node of ChatGPT's tree."""
     content = {"content_type": "text", "parts": [text]}
-    message = {"id": key, "author": {"role": role}, "create_time": 1751364300.0, "content": content}
+    message = {"id": key, "author": {"role": role}, "create_time": 1751364300.0 + later, "content": content}
     return {"id": key, "parent": parent, "children": children, "message": message}
 
 

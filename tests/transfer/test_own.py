@@ -145,6 +145,7 @@ def test_a_fork_alone_brings_what_it_shares_and_its_source_takes_that_back_later
     assert [chat.name for chat in listed(target)] == ["eda (fork)"]
     export(source, eda, file, overwrite=True)
     import_(target, file)
+    assert target.lines(eda) == source.lines(eda)
     assert ways(target, eda) == ways(source, eda)
     assert texts(target, fork) == texts(source, fork)
     target.purge_session(fork)
