@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,20 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
+_DAYS = "|".join(str(datetime.now(UTC).date() + timedelta(days=shift)) for shift in (-1, 0, 1))
+"""The days around now: other dates are the notebook's own."""
+
 _FORMS = (
     (
-        re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"),
+        re.compile(r"\b01[9a-f][0-9a-f]{5}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b"),
         "01890a5d-ac96-774b-bcce-b302099a8057",
     ),
-    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00)?"), "2026-11-20 12:00:00+00:00"),
-    (re.compile(r"\b\d{4}-\d\d-\d\d\b(?!-)"), "2026-11-20"),
+    (re.compile(rf"\b({_DAYS})[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00)?"), "2026-11-20 12:00:00+00:00"),
+    (re.compile(rf"\b({_DAYS})\b(?!-)"), "2026-11-20"),
     (re.compile(r"\b\d+\.\d s\b"), "0.1 s"),
     (re.compile(r"\b\d+\.\d (KB|MB)\b"), r"2.5 \1"),
+    (re.compile(r"\b\d+ weeks? ago|\b\d+ (month|year)s? ago"), "3 weeks ago"),
+    (re.compile(r"/tmp/tmp\w+/"), "/tmp/chatnb/"),
     (re.compile(r"duckdb:////\S*/chat\.duckdb"), "duckdb:////home/you/.local/share/chatnb/chat.duckdb"),
     (re.compile(r"user: \S+"), "user: you"),
     (re.compile(r"project: \S+"), "project: /home/you/chatnb"),
