@@ -121,6 +121,8 @@ def test_one_session_is_named_by_id_or_name_and_shows_its_own_history_alone(fill
     assert chatnb.messages("fork", user=ANN, store=filled)["content"].tolist() == ["first", "one"]
     assert chatnb.messages("eda-id", user="bob", store=filled)["content"].tolist() == ["secret", "hush"]
     assert chatnb.messages("bobs", user=None, store=filled)["content"].tolist() == ["secret", "hush"]
+    ask(filled, filled.create_session(session("eda-id", project="/q")), "named like an id")
+    assert "first" in chatnb.messages("eda-id", user=ANN, store=filled)["content"].tolist()  # an id comes first
     with pytest.raises(SessionNotFound, match="Did you mean 'fork'"):
         chatnb.messages("forks", user=ANN, store=filled)
     with pytest.raises(SessionNotFound):
