@@ -27,6 +27,11 @@ FOREIGN = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of our own."""
+    parser.addoption("--durability-turns", default="50", help="turns of each of the eight writers (50)")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """An environment without settings of ours, and a data folder of the test run's own; kernels inherit it."""

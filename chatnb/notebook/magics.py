@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
-import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from textwrap import indent
 from typing import Any
@@ -25,7 +27,20 @@ __all__ = ["ChatMagics", "load", "unload"]
 NAMES = ("chat", "chatnb")
 """What the cell magic is called; the second is there for when another extension owns the first."""
 
-_WARM = ("pandas", "duckdb", "pydantic_ai", "chatnb.notebook.cell", "chatnb.notebook.commands", "chatnb.agents.demo")
+_WARM = (
+    "duckdb",
+    "pydantic_ai.messages",
+    "pydantic_ai.models",
+    "pydantic_ai.agent",
+    "chatnb.notebook.cell",
+    "chatnb.notebook.commands",
+    "chatnb.agents.demo",
+    "pandas",
+)
+"""What the first cells need, in pieces that each take a moment."""
+
+_WARM_AFTER = 0.1
+"""Seconds between two pieces, in which cells that wait go first."""
 
 
 @magics_class
@@ -209,7 +224,7 @@ def load(shell: InteractiveShell) -> None:
     transformers = shell.input_transformers_post
     if rewritten not in transformers:
         transformers.append(rewritten)
-    threading.Thread(target=_warm_up, name="chatnb-warm-up", daemon=True).start()
+    _warm_up()
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -224,9 +239,17 @@ def unload(shell: InteractiveShell) -> None:
         shell.input_transformers_post.remove(rewritten)
 
 
-def _warm_up() -> None:
-    for name in _WARM:
-        try:
-            import_module(name)
-        except ImportError:  # the cell that needs it will say what is missing
-            return
+def _warm_up(names: Sequence[str] = _WARM) -> None:
+    """Import what the first cell needs while the kernel has nothing to do, a piece at a time.
+
+    In the kernel's own thread: two threads that import the same packages can each find the other's half loaded.
+    """
+    with suppress(RuntimeError):  # no event loop runs, as in a terminal: the first cell imports what it needs
+        asyncio.get_running_loop().call_later(_WARM_AFTER, _warm_up_one, names)
+
+
+def _warm_up_one(names: Sequence[str]) -> None:
+    with suppress(ImportError):  # the cell that needs it will say what is missing
+        import_module(names[0])
+    if names[1:]:
+        _warm_up(names[1:])

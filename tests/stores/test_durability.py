@@ -1,0 +1,126 @@
+"""Nothing that was acknowledged is lost: killed writers, a full disk, a folder that cannot be written.
+
+Longer rounds: pytest tests/stores/test_durability.py --durability-turns 400
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import durability
+from benchmarks.parts.places import own_schema, postgres
+from benchmarks.parts.work import write_turn
+from chatnb.records import Session
+from chatnb.stores.opening import open_store
+from tests.rigs.parts import need
+
+KILLS_FOR_FIFTY = 12
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL."""
+    need("postgresql")
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))  # the server's package wants one
+    with postgres(tmp_path_factory.mktemp("server")) as url:
+        assert url is not None
+        yield url
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("kind", ["duckdb", "sqlite", "json", "postgresql"])
+def test_killed_writers_lose_no_acknowledged_turn(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, pytestconfig: pytest.Config
+) -> None:
+    turns = int(pytestconfig.getoption("--durability-turns"))
+    url = {"duckdb": str(tmp_path / "s.duckdb"), "sqlite": f"sqlite:///{tmp_path / 's.db'}"}.get(kind)
+    if kind == "json":
+        url = f"json:///{tmp_path / 's.json'}"
+    if url is None:
+        url = own_schema(request.getfixturevalue("server"))
+    kills = max(KILLS_FOR_FIFTY * turns // 50, 1)
+    report = durability.torture(url, tmp_path, turns=turns, kills=kills, timeout=turns * 30)
+    assert report.clean, report
+    assert report.acknowledged == durability.WRITERS * turns
+    assert report.kills > 0
+
+
+PLACES: dict[str, Callable[[Path], str]] = {
+    "duckdb": lambda folder: str(folder / "s.duckdb"),
+    "sqlite": lambda folder: f"sqlite:///{folder / 's.db'}",
+    "json": lambda folder: f"json:///{folder / 's.json'}",
+}
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from benchmarks.parts.work import write_turn
+from chatnb.errors import StoreError
+from chatnb.stores.opening import open_store
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+url, place = sys.argv[1], Path(sys.argv[2])
+store = open_store(url)
+session = store.find_session("kept", user="me")
+largest = max(path.stat().st_size for path in place.rglob("*") if path.is_file())
+resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 300_000, resource.RLIM_INFINITY))
+try:
+    write_turn(store, session, "too much", "x" * 8_000_000)
+except StoreError as error:
+    print("full:", error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+write_turn(store, session, "room again", "good")
+store.close()
+"""
+
+
+@pytest.mark.parametrize("kind", list(PLACES))
+def test_a_full_disk_is_one_error_and_the_store_goes_on_when_there_is_room(kind: str, tmp_path: Path) -> None:
+    url = PLACES[kind](tmp_path)
+    with open_store(url) as store:
+        session = store.create_session(Session(id="kept", user_id="me", name="kept"))
+        write_turn(store, session, "before", "kept")
+    said = subprocess.run([sys.executable, "-c", FULL, url, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.startswith("full:"), said.stdout
+    assert said.stdout.count("\n") == 1
+    with open_store(url) as store:
+        prompts = [turn.prompt for turn in store.history_turns(store.find_session("kept", user="me"))]
+    assert prompts[0] == "before"
+    assert prompts[-1] == "room again"
+
+
+READ_ONLY = """
+import os, sys
+from chatnb.errors import StoreError
+from chatnb.records import Session
+from chatnb.stores.opening import open_store
+import chatnb.stores.duckdb, chatnb.stores.jsonlog, chatnb.stores.sqlite, chatnb.stores.store, pytz
+
+os.seteuid(65534)
+try:
+    open_store(sys.argv[1]).create_session(Session(id="new", user_id="me"))
+except StoreError as error:
+    print("refused:", error)
+"""
+
+
+@pytest.mark.parametrize("kind", list(PLACES))
+def test_a_folder_that_cannot_be_written_is_one_error(kind: str, tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o555)
+    for parent in [tmp_path, *tmp_path.parents]:
+        if parent.stat().st_uid == folder.stat().st_uid and parent != Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    said = subprocess.run(
+        [sys.executable, "-c", READ_ONLY, PLACES[kind](folder)], capture_output=True, text=True, check=False
+    )
+    assert said.stdout.startswith("refused:"), said.stdout + said.stderr
+    assert said.stdout.count("\n") == 1
+    assert list(folder.iterdir()) == []
