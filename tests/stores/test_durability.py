@@ -5,32 +5,19 @@ Longer rounds: pytest tests/stores/test_durability.py --durability-turns 400
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from benchmarks import durability
-from benchmarks.parts.places import own_schema, postgres
 from benchmarks.parts.work import write_turn
 from chatnb.records import Session
 from chatnb.stores.opening import open_store
-from tests.rigs.parts import need
 
 KILLS_FOR_FIFTY = 12
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL."""
-    need("postgresql")
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))  # the server's package wants one
-    with postgres(tmp_path_factory.mktemp("server")) as url:
-        assert url is not None
-        yield url
 
 
 @pytest.mark.timeout(0)
@@ -43,7 +30,7 @@ def test_killed_writers_lose_no_acknowledged_turn(
     if kind == "json":
         url = f"json:///{tmp_path / 's.json'}"
     if url is None:
-        url = own_schema(request.getfixturevalue("server"))
+        url = request.getfixturevalue("postgres_url")
     kills = max(KILLS_FOR_FIFTY * turns // 50, 1)
     report = durability.torture(url, tmp_path, turns=turns, kills=kills, timeout=turns * 30)
     assert report.clean, report
