@@ -15,6 +15,7 @@ from chatnb.stores import sessions as store_sessions
 from chatnb.stores.copying import Whole, snapshot
 from chatnb.stores.store import Store
 from chatnb.transfer.base import Format, find_format, formats
+from chatnb.transfer.batches import holding
 from chatnb.transfer.current import history
 from chatnb.transfer.progress import watched
 
@@ -78,7 +79,7 @@ def export(
     done = Exported(target, chosen.name)
 
     def wholes() -> Iterator[Whole]:
-        for session in watched(listed, "exporting", total=len(listed)):
+        for session in holding(store, watched(listed, "exporting", total=len(listed))):
             whole = snapshot(store, session)
             done.sessions += 1
             done.turns += _turns(chosen, whole)

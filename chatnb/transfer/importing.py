@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,12 +11,10 @@ from chatnb.stores.copying import Whole
 from chatnb.stores.merging import merge
 from chatnb.stores.store import Store
 from chatnb.transfer.base import Problem, Reader, find_format, recognised
+from chatnb.transfer.batches import holding
 from chatnb.transfer.progress import watched
 
 __all__ = ["Imported", "import_"]
-
-BATCH = 50
-"""How many sessions are stored while the store is held, before others get a chance at it."""
 
 
 @dataclass
@@ -94,13 +91,8 @@ def import_(
         raise BadInput(f"The format {chosen.name!r} is only written; it cannot be imported.")
     reading = chosen.read(source, Reader(me=user or default_user(), user=user, project=project))
     done = Imported(source, chosen.name)
-    items = watched(reading.items, "importing", total=reading.total)
-    with ExitStack() as held:
-        for number, item in enumerate(items):
-            if number % BATCH == 0:
-                held.close()
-                held.enter_context(store.hold())
-            _take(store, item, done)
+    for item in holding(store, watched(reading.items, "importing", total=reading.total)):
+        _take(store, item, done)
     return done
 
 

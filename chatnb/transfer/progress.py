@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TypeVar
 
 __all__ = ["DELAY", "seen", "watched"]
@@ -17,7 +18,7 @@ DELAY = 1.0
 
 def watched(items: Iterable[T], doing: str, *, total: int | None = None) -> Iterator[T]:
     """The items, with a bar that shows how far they are: on a terminal and in a notebook, when it takes long."""
-    if not seen():
+    if not seen() or find_spec("tqdm") is None:  # a bar is no reason to fail
         return iter(items)
     bar = import_module("tqdm.auto").tqdm
     return iter(bar(items, desc=doing, total=total, unit=" sessions", delay=DELAY))
