@@ -6,7 +6,7 @@ import argparse
 from contextlib import aclosing, closing
 from dataclasses import replace
 from keyword import iskeyword
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from IPython.core.getipython import get_ipython
 from IPython.display import display
@@ -21,7 +21,7 @@ from chatnb.notebook.closing import closing_line, continuing
 from chatnb.notebook.dryrun import table
 from chatnb.notebook.markdown import safe
 from chatnb.notebook.place import cell_of
-from chatnb.notebook.state import KernelState, Remembered, state_of
+from chatnb.notebook.state import KernelState, Magics, Remembered, state_of
 from chatnb.notebook.stream import Drawing
 from chatnb.prepare import Ask, Prepared
 from chatnb.records import Session, Turn
@@ -29,9 +29,6 @@ from chatnb.rerun import RerunMode
 from chatnb.settings import default_model
 from chatnb.stores.store import Store
 from chatnb.turn import Closed, Opening, TurnEvent, TurnRun
-
-if TYPE_CHECKING:
-    from chatnb.notebook.magics import ChatMagics
 
 __all__ = ["Shown", "ask", "ask_now", "run", "run_now", "shown"]
 
@@ -52,7 +49,7 @@ def _execution_count() -> int | None:
     return None if shell is None else int(shell.execution_count)
 
 
-async def ask(magics: ChatMagics, options: argparse.Namespace, body: str) -> object:
+async def ask(magics: Magics, options: argparse.Namespace, body: str) -> object:
     """One turn on the running event loop."""
     state = state_of(magics)
     asked = _asked(state, options, body)
@@ -62,7 +59,7 @@ async def ask(magics: ChatMagics, options: argparse.Namespace, body: str) -> obj
     return _bound(state, options, turn)
 
 
-def ask_now(magics: ChatMagics, options: argparse.Namespace, body: str) -> object:
+def ask_now(magics: Magics, options: argparse.Namespace, body: str) -> object:
     """One turn where nothing can be awaited, as when another magic calls this one."""
     state = state_of(magics)
     asked = _asked(state, options, body)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain, count
 from shlex import quote
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from IPython.display import Markdown
 
@@ -18,16 +18,13 @@ from chatnb.errors import BadInput, SessionNotFound, nearest
 from chatnb.notebook import cell, listing
 from chatnb.notebook.closing import ago
 from chatnb.notebook.settings import changes, duration
-from chatnb.notebook.state import KernelState, state_of
+from chatnb.notebook.state import KernelState, Magics, state_of
 from chatnb.notebook.words import complaint, split
 from chatnb.prepare import Ask
 from chatnb.records import Session, new_id, now
 from chatnb.settings import default_model
 from chatnb.stores.sessions import SessionFilter
 from chatnb.wording import counted
-
-if TYPE_CHECKING:
-    from chatnb.notebook.magics import ChatMagics
 
 __all__ = ["COMMANDS", "ask_again", "help_text", "parser", "run"]
 
@@ -110,7 +107,7 @@ def _add_rm(rm: argparse.ArgumentParser) -> None:
     rm.add_argument("--forever", action="store_true", help="Remove them for good; nothing brings them back.")
 
 
-def run(magics: ChatMagics, line: str) -> object:
+def run(magics: Magics, line: str) -> object:
     """Run one `%chat` line."""
     options = _parsed(line)
     state = state_of(magics)
@@ -119,7 +116,7 @@ def run(magics: ChatMagics, line: str) -> object:
     return COMMANDS[options.command or "status"](state, options)
 
 
-async def ask_again(magics: ChatMagics, line: str) -> object:
+async def ask_again(magics: Magics, line: str) -> object:
     """`%chat retry` and `%chat continue` on the running event loop."""
     options = _parsed(line)
     state = state_of(magics)

@@ -12,13 +12,12 @@ import duckdb
 from chatnb.errors import BadInput
 from chatnb.frames import sql
 from chatnb.notebook.prompt import Hole, holes, value_of
-from chatnb.notebook.state import state_of
+from chatnb.notebook.state import Magics, state_of
 from chatnb.notebook.words import complaint, split
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from chatnb.notebook.magics import ChatMagics
 
 __all__ = ["bound", "run"]
 
@@ -28,7 +27,7 @@ class _Parser(argparse.ArgumentParser):
         raise complaint("%%chatsql", message, self._option_string_actions, "%chatsql?")
 
 
-def run(magics: ChatMagics, line: str, cell: str | None) -> pd.DataFrame:
+def run(magics: Magics, line: str, cell: str | None) -> pd.DataFrame:
     """Run the query of a line or of a cell; `-o NAME` also binds the result."""
     state = state_of(magics)
     output, query = None, line

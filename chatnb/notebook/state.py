@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chatnb.errors import AgentError, BadInput, nearest
 from chatnb.notebook.place import notebook_path
@@ -15,9 +15,8 @@ from chatnb.stores.store import Store
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from chatnb.notebook.magics import ChatMagics
 
-__all__ = ["KernelState", "Remembered", "state_of"]
+__all__ = ["KernelState", "Magics", "Remembered", "state_of"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,26 @@ class Remembered:
     deps: str | None = None
 
 
+class Magics(Protocol):
+    """What the kernel's state needs of the magics: the settings, the shell, and a place for itself."""
+
+    model: str
+    store: str
+    rerun: str
+    state: Any
+
+    @property
+    def shell(self) -> InteractiveShell | None: ...
+
+    @property
+    def owner(self) -> str: ...
+
+
 @dataclass
 class KernelState:
     """One kernel's memory. `current` is the session of cells that name none; `seen` are ids of sessions it has used."""
 
-    magics: ChatMagics
+    magics: Magics
     current: str | None = None
     seen: set[str] = field(default_factory=set)
     remembered: dict[str, Remembered] = field(default_factory=dict)
@@ -111,7 +125,7 @@ class KernelState:
         return self.store.find_session(name, user=self.magics.owner, project=self.project, active=active)
 
 
-def state_of(magics: ChatMagics) -> KernelState:
+def state_of(magics: Magics) -> KernelState:
     """The kernel's memory, made at the first use."""
     if magics.state is None:
         magics.state = KernelState(magics)
