@@ -73,7 +73,7 @@ class Backend(Protocol):
         ...
 
     def hold(self) -> AbstractContextManager[None]:
-        """Keep the store open (and its lock) for a batch of work of this thread."""
+        """Keep the store open (and its lock) for a batch of work; threads of this process use it meanwhile."""
         ...
 
     def query(self, sql: str, params: Mapping[str, object] | Sequence[object]) -> pyarrow.Table:

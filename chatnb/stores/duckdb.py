@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,6 +20,7 @@ import duckdb
 from chatnb.errors import StoreBusy, StoreError, StoreFull
 from chatnb.settings import lock_wait
 from chatnb.stores import ddl, select
+from chatnb.stores.attached import Attaching
 from chatnb.stores.base import Row, Tx
 from chatnb.stores.filelock import TELL_AFTER, Notice, hold_file, process_name
 from chatnb.stores.journal import FileJournal
@@ -39,6 +40,10 @@ SPLIT = (MESSAGES, TURNS, TOOL_CALLS)
 FOLD_ROWS = 256
 FOLD_BYTES = 1_300_000
 """How much the recent messages hold before they are folded: more makes every turn slower, less folds too often."""
+
+_ROW_BYTES = FOLD_BYTES // FOLD_ROWS
+FOLD_CHECK_BYTES = FOLD_BYTES // 16
+"""How much a process adds, a row counting as much as its share of them, before it looks whether it is time."""
 
 BULK_ROWS = 200
 """From here on Arrow is faster than VALUES, and the rows go straight to the large table."""
@@ -72,7 +77,7 @@ class DuckdbTx:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        self.grew = False
+        self.added = 0
 
     def rows(self, sql: str, params: Sequence[object] = ()) -> list[Row]:
         """The rows that a SELECT gives."""
@@ -92,7 +97,8 @@ class DuckdbTx:
         if len(rows) >= BULK_ROWS:
             self._add_arrow(table, f"{table.name}_base" if split else table.name, rows)
             return
-        self.grew = self.grew or split
+        if table is MESSAGES:
+            self.added += sum(_ROW_BYTES + sum(len(v) for v in row if isinstance(v, str)) for row in rows)
         one = f"({', '.join('?' * len(table.columns))})"
         self._connection.execute(
             f"INSERT INTO {table.name}{'_recent' if split else ''} ({', '.join(table.names)})"
@@ -160,37 +166,55 @@ class DuckdbBackend:
         self.journal = FileJournal(self.path.with_name(self.path.name + ".journal"))
         self._wait = lock_wait() if wait is None else wait
         self._lock = threading.RLock()
+        self._attaching = Attaching()
         self._held: duckdb.DuckDBPyConnection | None = None
+        self._holders = 0
+        self._holding = ExitStack()
+        self._unchecked, self._looked = 0, False
         self._made: tuple[int, int] | None = None
 
     def run(self, work: Callable[[Tx], T], *, write: bool = True) -> T:
         """Call `work` in one transaction."""
-        with self._opened(write) as connection, self._errors():
+        with self._opened(write, attached=True) as connection, self._errors():
             connection.execute("BEGIN TRANSACTION" if write else "BEGIN TRANSACTION READ ONLY")
             try:
                 tx = DuckdbTx(connection)
                 result = work(tx)
-                if tx.grew:
-                    tx.fold()
+                self._fold(tx)
                 connection.execute("COMMIT")
             except BaseException:
                 _roll_back(connection)
                 raise
             return result
 
+    def _fold(self, tx: DuckdbTx) -> None:
+        """Fold when it may be time: what this process has added since it looked last tells, but for the first time."""
+        if tx.added:
+            self._unchecked += tx.added
+            if self._unchecked >= FOLD_CHECK_BYTES or not self._looked:
+                self._unchecked, self._looked = 0, True
+                tx.fold()
+
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep the file open and locked."""
-        with self._opened(write=True) as connection:
-            outer, self._held = self._held, connection
-            try:
-                yield
-            finally:
-                self._held = outer
+        """Keep the file open and locked; this process's other threads use it meanwhile as they do otherwise."""
+        with self._lock:
+            if not self._holders:
+                self._held = self._holding.enter_context(self._open(write=True, attached=False))
+            self._holders += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders -= 1
+                if not self._holders:
+                    self._held = None
+                    self._holding.close()
 
     def close(self) -> None:
         """The file is closed between operations anyway; this lets go of the journal."""
         with self._lock:
+            self._attaching.close()
             self.journal.close()
 
     def query(self, sql: str, params: Mapping[str, object] | Sequence[object]) -> pyarrow.Table:
@@ -205,23 +229,37 @@ class DuckdbBackend:
         return {"url": self.url, "path": str(self.path), "size": size, "engine": f"DuckDB {duckdb.__version__}"}
 
     @contextmanager
-    def _opened(self, write: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _opened(self, write: bool, *, attached: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection under both locks, closed at the end unless it is held."""
         with self._lock:
             if self._held is not None:
                 yield self._held
                 return
-            self._make_folder()
-            with hold_file(self.path.with_name(self.path.name + ".lock"), self._wait, self.notice):
-                connection = self._connect(read_only=not write and self._known())
-                try:
-                    if not self._known():
-                        with self._errors():
-                            self._migrate(connection)
-                    yield connection
-                finally:
+            with self._open(write, attached) as connection:
+                yield connection
+
+    @contextmanager
+    def _open(self, write: bool, attached: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The file under its own lock: attached where that will do, which is quicker, else with all that DuckDB has."""
+        self._make_folder()
+        with hold_file(self.path.with_name(self.path.name + ".lock"), self._wait, self.notice):
+            known = self._known()
+            if attached and known:
+                connection = self._patiently(lambda: self._attaching.attach(self.path, read_only=not write))
+                close: Callable[[], None] = self._attaching.detach
+            else:
+                connection = self._patiently(
+                    lambda: duckdb.connect(str(self.path), read_only=not write and known, config=CONFIG)
+                )
+                close = connection.close
+            try:
+                if not known:
                     with self._errors():
-                        connection.close()
+                        self._migrate(connection)
+                yield connection
+            finally:
+                with self._errors():
+                    close()
 
     def _known(self) -> bool:
         """Whether this process has seen that the file's tables are as they should be."""
@@ -243,13 +281,13 @@ class DuckdbBackend:
                 "Name another store in CHATNB_STORE, or ask without one: %%chat --no-store."
             ) from error
 
-    def _connect(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+    def _patiently(self, connect: Callable[[], duckdb.DuckDBPyConnection]) -> duckdb.DuckDBPyConnection:
         """Open the file. A process that opened it without the lock (a DuckDB shell) is waited for."""
         deadline = time.monotonic() + self._wait
         told = time.monotonic() + TELL_AFTER
         while True:
             try:
-                return duckdb.connect(str(self.path), read_only=read_only, config=CONFIG)
+                return connect()
             except duckdb.IOException as error:
                 found = re.search(r"PID (\d+)", str(error))
                 if found is None:
@@ -299,7 +337,7 @@ class DuckdbBackend:
             )
         if "not a valid DuckDB database" in text:
             return StoreError(f"{path!r} is not a DuckDB database. It was left as it is; name another store.")
-        if "different configuration" in text:
+        if "different configuration" in text or "already attached" in text:
             return StoreError(
                 f"{path!r} is open in this process through another DuckDB connection. Close that connection; "
                 "chatnb.connect() gives one that can stay open."

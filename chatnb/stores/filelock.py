@@ -39,7 +39,7 @@ def hold_file(path: Path, wait: float, notice: Notice | None) -> Iterator[None]:
     StoreBusy
         When the wait is over; the sentence names the process that holds it, where the system tells.
     """
-    lock = FileLock(path, is_singleton=False)
+    lock = FileLock(path, is_singleton=False, thread_local=False)
     deadline = time.monotonic() + wait
     try:
         lock.acquire(timeout=min(TELL_AFTER, wait), poll_interval=0.005)

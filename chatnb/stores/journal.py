@@ -198,7 +198,7 @@ class FileJournal:
         """The turns of a file whose process is gone; its lock is kept until they have entered the tables."""
         if path in self._adopted:
             return []
-        lock = FileLock(path.with_suffix(".lock"), is_singleton=False)
+        lock = FileLock(path.with_suffix(".lock"), is_singleton=False, thread_local=False)
         try:
             lock.acquire(timeout=0)
         except (Timeout, OSError):  # it lives, or the folder has gone meanwhile
@@ -230,7 +230,7 @@ class FileJournal:
     def _begin(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{new_id()}.jsonl"
-        self._lock = FileLock(path.with_suffix(".lock"), is_singleton=False)
+        self._lock = FileLock(path.with_suffix(".lock"), is_singleton=False, thread_local=False)
         self._lock.acquire(timeout=0)
         self._handle = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
         self._path, self._pid, self._size = path, os.getpid(), 0

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -74,7 +74,8 @@ class JsonBackend:
         self.journal = FileJournal(folder / "in-flight")
         self._wait = wait
         self._lock = threading.RLock()
-        self._held = False
+        self._holders = 0
+        self._holding = ExitStack()
         self._memory: sqlite3.Connection | None = None
         self._read: dict[Path, int] = {}
         self._lines: dict[Path, int] = {}
@@ -105,13 +106,18 @@ class JsonBackend:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep the folder locked."""
-        with self._alone():
-            outer, self._held = self._held, True
-            try:
-                yield
-            finally:
-                self._held = outer
+        """Keep the folder locked; this process's other threads use it meanwhile as they do otherwise."""
+        with self._lock:
+            if not self._holders:
+                self._holding.enter_context(self._locked())
+            self._holders += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders -= 1
+                if not self._holders:
+                    self._holding.close()
 
     def close(self) -> None:
         """Let go of the log and of what is in memory."""
@@ -131,19 +137,20 @@ class JsonBackend:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with self._lock:
-            if self._held:
-                yield
-                return
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                (self.folder / ".lock").touch()
-            except OSError as error:
-                raise StoreError(
-                    f"The folder {str(self.folder)!r} cannot be written ({error.strerror}). Name another store."
-                ) from error
-            with hold_file(self.folder / ".lock", self._wait, self.notice):
-                yield
+        with self._lock, nullcontext() if self._holders else self._locked():
+            yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / ".lock").touch()
+        except OSError as error:
+            raise StoreError(
+                f"The folder {str(self.folder)!r} cannot be written ({error.strerror}). Name another store."
+            ) from error
+        with hold_file(self.folder / ".lock", self._wait, self.notice):
+            yield
 
     def _logs(self) -> list[Path]:
         return sorted(self.folder.glob("log-*.jsonl"))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
+from functools import cache
 from typing import TypeVar
 
 from chatnb.errors import BadInput
@@ -16,6 +17,12 @@ from chatnb.stores.schema import Column, Table
 __all__ = ["column_list", "decode", "encode", "from_row", "parameter", "to_row"]
 
 R = TypeVar("R")
+
+_PLAIN = frozenset({"bigint", "double", "boolean", "blob", "date"})
+"""Column types whose values go to the database as records hold them."""
+
+_AS_IT_IS = _PLAIN - {"boolean"} | {"text"}
+"""Column types whose values come from the database as records hold them."""
 
 _SAID = frozenset({"content", "answer", "error", "result", "arguments", "output"})
 """Columns that hold what a model or a tool gave: it is paid for, so it is put in order and never refused."""
@@ -75,13 +82,23 @@ def column_list(table: Table, alias: str | None = None) -> str:
 
 def to_row(table: Table, record: object) -> Row:
     """A record as a row of its table."""
-    return tuple(encode(column, getattr(record, column.name)) for column in table.columns)
+    return tuple(
+        getattr(record, column.name) if column.type in _PLAIN else encode(column, getattr(record, column.name))
+        for column in table.columns
+    )
 
 
 def from_row(kind: type[R], table: Table, row: Sequence[object], **others: object) -> R:
     """A record from a row of its table; `others` are fields that the table does not hold."""
-    values: Mapping[str, object] = {
-        column.name: decode(column, value) for column, value in zip(table.columns, row, strict=True)
+    known = _fields(kind)  # type: ignore[arg-type]  # every class can be hashed
+    values = {
+        column.name: value if column.type in _AS_IT_IS else decode(column, value)
+        for column, value in zip(table.columns, row, strict=True)
+        if column.name in known
     }
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # every record is a dataclass
-    return kind(**{name: value for name, value in values.items() if name in known}, **others)
+    return kind(**values, **others)
+
+
+@cache
+def _fields(kind: type) -> frozenset[str]:
+    return frozenset(field.name for field in fields(kind))

@@ -13,6 +13,7 @@ from chatnb.records import Branch, Message, Session, Turn, new_id, now
 from chatnb.stores import branches, sessions, sql, turns
 from chatnb.stores.base import Backend, Tx
 from chatnb.stores.branches import Line
+from chatnb.stores.costs import Costs
 from chatnb.stores.filelock import Notice
 from chatnb.stores.journal import InFlight
 from chatnb.stores.purge import purge
@@ -50,11 +51,6 @@ class Opened:
     created: bool = False
 
 
-def _cost(tx: Tx, session: Session) -> tuple[float, int]:
-    ((cost, unknown),) = tx.rows(sql.SESSION_COST, sessions.key(session))
-    return float(cost or 0.0), int(unknown)  # type: ignore[arg-type, call-overload]
-
-
 class Store:
     """Sessions, turns and messages in one place. Open one with `chatnb.open_store`.
 
@@ -64,6 +60,7 @@ class Store:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._recovering = threading.Lock()
+        self._costs = Costs()
 
     def __repr__(self) -> str:
         return f"<Store {self.url}>"
@@ -208,7 +205,7 @@ class Store:
     def session_cost(self, session: Session) -> tuple[float, int]:
         """What the session's turns cost in all, in USD, and how many turns have no known price."""
 
-        return self._run(lambda tx: _cost(tx, session), write=False)
+        return self._run(lambda tx: self._costs.of(tx, self._fresh(tx, session)), write=False)
 
     def notebook_session(self, *, user: str, notebook: str) -> Session | None:
         """The session that this notebook's newest turn went to."""
@@ -284,7 +281,7 @@ class Store:
     ) -> Opened:
         branch = branches.by_id(tx, session.branch_id)
         start = first(session, branch)
-        cost, unknown = _cost(tx, session)
+        cost, unknown = self._costs.of(tx, session)
         return Opened(
             session=session,
             branch=branch,
@@ -313,7 +310,7 @@ class Store:
             opened.
         """
         try:
-            turn = self._run(lambda tx: turns.place(tx, state))
+            turn = self._run(lambda tx: turns.place(tx, state, self._costs))
         except StoreError:
             self._backend.journal.end(state)
             raise

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from chatnb.records import Branch, File, Message, Session, ToolCall, Turn, now
 from chatnb.stores import branches, sessions, sql
 from chatnb.stores.base import Tx
+from chatnb.stores.costs import Costs
 from chatnb.stores.journal import InFlight
 from chatnb.stores.rows import from_row, to_row
 from chatnb.stores.schema import BRANCHES, FILES, IN_FLIGHT, MESSAGES, SESSIONS, TOOL_CALLS, TURNS
@@ -27,7 +28,7 @@ class CellPlace:
     later: tuple[Turn, ...]
 
 
-def place(tx: Tx, state: InFlight) -> Turn:
+def place(tx: Tx, state: InFlight, costs: Costs | None = None) -> Turn:
     """Store a turn that has ended: its messages get their `seq` together, at the end of the session's history.
 
     A turn that takes back later ones opens an edit branch first, unless another turn has come meanwhile: then it is
@@ -37,8 +38,8 @@ def place(tx: Tx, state: InFlight) -> Turn:
     tx.lock(SESSIONS, (turn.user_id, turn.collection, turn.session_id))
     if (tx.again or state.ended) and (stored := _stored(tx, turn.id)) is not None:
         return stored
-    session = _session(tx, turn)
-    session, branch = _branch(tx, session, state)
+    before = _session(tx, turn)
+    session, branch = _branch(tx, before, state)
     placed = tuple(
         replace(message, session_id=session.id, branch_id=branch.id, seq=branch.last_seq + n, turn_id=turn.id)
         for n, message in enumerate(turn.messages, start=1)
@@ -58,7 +59,9 @@ def place(tx: Tx, state: InFlight) -> Turn:
         "window_seq": min(state.window_seq, last_seq),
     }
     tx.change(BRANCHES, (branch.id,), ends)
-    sessions.touch(tx, session, {"message_count": last_seq, "last_message_at": now()})
+    after = sessions.touch(tx, session, {"message_count": last_seq, "last_message_at": now()})
+    if costs is not None:
+        costs.follow(before, after, done)
     return done
 
 
