@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 __all__ = ["fenced", "folded", "inline_code", "literal", "safe"]
 
-_FENCE = re.compile(r"^\s*(?:[-*+>]\s+|\d+[.)]\s+)*\s*(`{3,}|~{3,})")
-_CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
+_FENCE = re.compile(r"^( {0,3}|\s*(?:[-*+>]\s*|\d+[.)]\s+)*\s*)(`{3,}(?=[^`]*$)|~{3,})")
+_CODE = re.compile(r"(?<!`)(`+)(?!`)((?:(?!\n[ \t]*\n).)+?)(?<!`)\1(?!`)", re.DOTALL)
+JOINER = "<\u2060"
+"""A tag's beginning with an invisible character after it, for code that another reader may take for text."""
 _TAG = re.compile(r"<(?=[A-Za-z/!?])(?!(?:https?://|mailto:)[^\s<>]*>)")
 _IMAGE = re.compile(r"!(\[[^\]]*\]\s*(?:\(|\[))")
 _MONEY = re.compile(r"(?P<math>\\\$|\$\$.+?\$\$|\$(?=[^\s$])[^$\n]*?(?<=[^\s\\$])\$(?!\d))|\$", re.DOTALL)
@@ -29,26 +31,36 @@ def safe(text: str) -> str:
     >>> safe("<b>hi</b> `<b>` ![x](http://a/b.png)")
     '&lt;b>hi&lt;/b> `<b>` [x](http://a/b.png)'
     """
-    return "".join(piece if code else _prose(piece) for code, piece in _blocks(text))
+    return "".join(made(piece) for made, piece in _blocks(text))
 
 
-def _blocks(text: str) -> Iterator[tuple[bool, str]]:
-    """The text cut into fenced code (true) and the rest (false)."""
-    fence = ""
+def _blocks(text: str) -> Iterator[tuple[Callable[[str], str], str]]:
+    """The text cut into fenced code and the rest, each with what makes it safe.
+
+    A fence in a list, a quotation or an indented line ends where these end, which takes a whole parser to see.
+    """
+    fence, made = "", _prose
     piece: list[str] = []
     for line in text.splitlines(keepends=True):
         found = _FENCE.match(line)
         if not fence and found:
-            if piece:
-                yield False, "".join(piece)
-            fence, piece = found[1], [line]
-        elif fence and found and found[1].startswith(fence) and not line[found.end() :].strip():
-            yield True, "".join([*piece, line])
-            fence, piece = "", []
+            yield _prose, "".join(piece)
+            fence, piece = found[2], [line]
+            made = _code if found[1].strip(" ") == "" and len(found[1]) <= 3 else _doubtful
+        elif fence and found and found[2].startswith(fence) and not line[found.end() :].strip():
+            yield made, "".join([*piece, line])
+            fence, made, piece = "", _prose, []
         else:
             piece.append(line)
-    if piece:
-        yield bool(fence), "".join(piece)
+    yield made, "".join(piece)
+
+
+def _code(text: str) -> str:
+    return text
+
+
+def _doubtful(text: str) -> str:
+    return _TAG.sub(JOINER, text)
 
 
 def _prose(text: str) -> str:

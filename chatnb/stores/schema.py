@@ -165,7 +165,7 @@ role text user if it holds a user's prompt, else tool, else system, or assistant
 content text the readable text
 payload text the whole message as JSON, as PydanticAI writes it; binary parts stand as hashes (see files)
 format text how payload was written, and which version of that writing
-origin text the interface that wrote it: pydantic-ai, langchain, openai, dict
+origin text where it comes from: pydantic-ai, langchain, openai, dict, chatgpt, claude, llm or notebook
 metadata json what its origin has beyond the payload
 model text the model that answered, as its provider reports it
 provider text the provider that answered
