@@ -29,7 +29,6 @@ __all__ = [
     "Place",
     "ending",
     "history",
-    "inherited",
     "listing",
     "loose",
     "of_session",
@@ -281,7 +280,7 @@ def reach(own: Mapping[str, Branch], ends: Iterable[Place | None]) -> dict[str, 
 def loose(own: Mapping[str, Branch], reached: Mapping[str, int]) -> list[Branch]:
     """The branches that end where none of these histories, and none of each other's, goes on; oldest first."""
     reached = dict(reached)
-    foreign = inherited(own)
+    foreign = _inherited(own)
     found: list[Branch] = []
     for line in reversed(list(own.values())):
         if line.last_seq > max(line.parent_seq, reached.get(line.id, 0)) and line.id not in foreign:
@@ -291,7 +290,7 @@ def loose(own: Mapping[str, Branch], reached: Mapping[str, int]) -> list[Branch]
     return found
 
 
-def inherited(own: Mapping[str, Branch]) -> set[str]:
+def _inherited(own: Mapping[str, Branch]) -> set[str]:
     """The branches that another session had, from which this one was forked before that was removed."""
     found: set[str] = set()
     line = next((line for line in reversed(list(own.values())) if line.kind == "fork"), None)

@@ -19,7 +19,6 @@ from chatnb.stores.conversations import (
     Owner,
     Place,
     ending,
-    inherited,
     loose,
     of_session,
     own_branches,
@@ -168,9 +167,8 @@ class _Writing:
         if ending(self.own[self.session.branch_id]) == place:
             return
         resumed = {(line.parent_branch_id, line.parent_seq) for line in self.own.values() if line.kind == "resume"}
-        foreign = inherited(self.own)
         for line in reversed(self.own.values()):
-            if ending(line) == place and place not in resumed and line.id not in foreign:
+            if ending(line) == place and place not in resumed:
                 break
         else:
             line = self._open(place)
