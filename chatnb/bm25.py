@@ -229,7 +229,7 @@ def snippet(content: str, wanted: list[Term], width: int = _SNIPPET) -> str:
     """
     hits = sorted(_hits(content, wanted))
     # A column of a DataFrame shows its first 50 characters, so the first hit stands near the start.
-    start = max(0, min(hits[0][0] - 20, len(content) - width)) if hits else 0
+    start = hits[0][0] - 20 if hits and hits[0][0] > 30 else 0
     if start:
         start = content.find(" ", start, hits[0][0]) + 1 or start  # a word is not cut
     end = min(len(content), max(start + width, hits[0][1] if hits else 0))

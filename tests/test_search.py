@@ -197,6 +197,7 @@ def test_a_snippet_is_one_short_line_around_the_first_hit() -> None:
     assert shown.isprintable()
     assert len(shown) < 200
     assert shown.index("«") < 40  # a DataFrame shows the first 50 characters
+    assert snippet("a text that is short, with its hit late: zebra", terms("zebra")).index("«") < 40
 
 
 PIECES = (
