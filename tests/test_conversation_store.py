@@ -221,6 +221,10 @@ def test_what_a_chat_adds_is_there_when_the_conversation_is_loaded_next(place: C
     (tip,) = record.branches
     again = run(conversations.branch("trip", from_entry=tip, expected_revision=gone_back.revision))
     assert again.messages == loaded.messages == chat.history()
+    chat.undo()
+    chat.switch(next(line.branch.id for line in chat.branches() if line.tip.last_seq == len(loaded.messages)))
+    record = run(conversations.read_record("trip"))
+    assert record is not None and record.head_id == tip and tip not in record.branches
 
 
 def test_a_session_that_only_chats_have_written_is_a_conversation_too(place: Callable[[], Store]) -> None:
@@ -242,6 +246,9 @@ def test_a_session_that_only_chats_have_written_is_a_conversation_too(place: Cal
     assert [entry.message for entry in run(conversations.read_history(tip))][:2] == chat.history()[:2]
     forked = run(conversations.fork(chat.session.id, at=2, new_conversation_id="other"))
     assert texts(forked.messages)[-1] == first.answer
+    told = run(conversations.read_record(chat.fork(at=2).session.id))
+    assert told is not None
+    assert (told.forked_from, told.forked_at) == (chat.session.id, chat.messages()[1].id)
     by_name.messages.append(question("three"))
     run(conversations.save(by_name))
     assert chat.history() == by_name.messages
@@ -342,6 +349,27 @@ def test_two_who_begin_the_same_conversation_do_not_share_it(place: Callable[[],
     results = run(both())
     assert sorted(type(one).__name__ for one in results) == ["Conversation", "ConversationConflict"]
     assert count(place(), "messages") == count(place(), "sessions") == 1
+
+
+def test_a_fork_that_is_made_while_its_source_is_deleted_is_whole_or_not_there(place: Callable[[], Store]) -> None:
+    writers = [ConversationStore(place(), user=ANN) for _ in range(2)]
+
+    async def at_once(name: str) -> None:
+        source = await begun(writers[0], question("a?"), answer("a."), name=name)
+        made, _ = await asyncio.gather(
+            writers[1].fork(name, new_conversation_id=f"fork of {name}"),
+            writers[0].delete(name),
+            return_exceptions=True,
+        )
+        fork = await writers[0].load(f"fork of {name}")
+        if isinstance(made, Conversation):
+            assert fork is not None and fork.messages == source.messages
+        else:
+            assert isinstance(made, UserError) and fork is None
+        assert await writers[0].load(name) is None
+
+    for name in "abcdef":
+        run(at_once(name))
 
 
 def test_a_conflict_leaves_nothing_behind(store: Store, conversations: ConversationStore) -> None:
@@ -466,6 +494,10 @@ def test_going_back_and_forth_leaves_no_empty_branches(store: Store, conversatio
     conversation = run(conversations.branch("trip", from_entry=tip, expected_revision=conversation.revision))
     assert len(conversation.messages) == 4
     assert len(store.lines(store.find_session("trip", user=ANN))) == 3  # it stood at 1 and at 2, and says so
+    fork = run(conversations.fork("trip", at=3, new_conversation_id="other"))
+    run(conversations.branch("other", at=1, expected_revision=fork.revision))
+    kinds = [(line.branch.kind, line.tip.last_seq) for line in store.lines(store.find_session("other", user=ANN))]
+    assert kinds == [("fork", 3), ("edit", 1)]
 
 
 def test_a_store_of_the_first_version_takes_conversations(tmp_path: Path) -> None:
