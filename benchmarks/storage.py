@@ -119,19 +119,20 @@ class _Other:
 
 
 def beside(title: str, ours: StoreWork, others: Sequence[_Other], rounds: int) -> None:
-    """Turn, window, and both together, beside others'."""
+    """Turn, window, and both together, beside each of the others alone: nobody pays for a third one."""
     rows: list[Row] = []
-    both = {name: [0.0] * rounds for name in ("ours", *(other.name for other in others))}
-    for what in ("turn", "window"):
-        sides = {"ours": Side(getattr(ours, what))}
-        sides |= {other.name: Side(getattr(other.history, what)) for other in others}
-        once = [other for other in others if what == "turn" and hasattr(other.history, "turn_at_once")]
-        sides |= {f"{other.name}, one call": Side(other.history.turn_at_once) for other in once}
-        took = alternate(sides, rounds)
-        rows += [Row(what, took["ours"], other.name, took[other.name], bar=other.bar) for other in others]
-        rows += [Row(what, took["ours"], name, took[name]) for name in sides if name.endswith("one call")]
-        both = {name: [sum(pair) for pair in zip(times, took[name], strict=True)] for name, times in both.items()}
-    rows += [Row("turn and window", both["ours"], other.name, both[other.name], bar=other.bar) for other in others]
+    for other in others:
+        both: dict[str, list[list[float]]] = {"ours": [], "theirs": []}
+        for what in ("turn", "window"):
+            took = alternate({"ours": Side(getattr(ours, what)), "theirs": Side(getattr(other.history, what))}, rounds)
+            rows.append(Row(what, took["ours"], other.name, took["theirs"], bar=other.bar))
+            for side, times in took.items():
+                both[side].append(times)
+        sums = {side: [sum(pair) for pair in zip(*times, strict=True)] for side, times in both.items()}
+        rows.append(Row("turn and window", sums["ours"], other.name, sums["theirs"], bar=other.bar))
+        if hasattr(other.history, "turn_at_once"):
+            took = alternate({"ours": Side(ours.turn), "theirs": Side(other.history.turn_at_once)}, rounds)
+            rows.append(Row("turn", took["ours"], f"{other.name}, one call", took["theirs"]))
     show(title, rows)
 
 

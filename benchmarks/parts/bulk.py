@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -159,28 +159,36 @@ def _turn_row(turn: tuple[_Session, str, list[object], int, datetime]) -> Row:
     return tuple(values.values())
 
 
-def _session_rows(simulation: Simulation) -> Iterator[tuple[Row, list[Row], list[Row]]]:
-    """Each session's row, its branches' and its lineage's."""
-    for number, session in enumerate(simulation.sessions):
-        values: dict[str, object] = dict.fromkeys(SESSIONS.names)
-        values |= {
-            "id": session.id, "user_id": "bench", "project": "bench", "collection": "", "name": f"session {number}",
-            "model": "bench", "branch_id": session.branches[-1][0], "metadata": "{}", "tags": "[]",
-            "is_active": True, "revision": session.turns, "message_count": session.last,
-            "created_at": session.began, "updated_at": session.at, "last_message_at": session.at,
+def _session_row(number: int, session: _Session) -> Row:
+    values: dict[str, object] = dict.fromkeys(SESSIONS.names)
+    values |= {
+        "id": session.id, "user_id": "bench", "project": "bench", "collection": "", "name": f"session {number}",
+        "model": "bench", "branch_id": session.branches[-1][0], "metadata": "{}", "tags": "[]", "is_active": True,
+        "revision": session.turns, "message_count": session.last, "created_at": session.began,
+        "updated_at": session.at, "last_message_at": session.at,
+    }  # fmt: skip
+    return tuple(values.values())
+
+
+def _branch_rows(sessions: Sequence[_Session]) -> Iterator[Row]:
+    """Branches in the order in which they were opened."""
+    opened = [(branch, session) for session in sessions for branch in session.branches]
+    opened.sort(key=lambda pair: str(pair[0][0]))
+    for (branch, parent, parent_seq, kind, last, turns, moment), session in opened:
+        known = {
+            "id": branch, "session_id": session.id, "user_id": "bench", "collection": "",
+            "parent_branch_id": parent, "parent_seq": parent_seq, "kind": kind, "last_seq": last,
+            "turn_count": turns, "window_seq": 1, "created_at": moment,
         }  # fmt: skip
-        branches: list[Row] = []
-        lineage: list[Row] = []
-        for place, (branch, parent, parent_seq, kind, last, turns, moment) in enumerate(session.branches):
-            known = {
-                "id": branch, "session_id": session.id, "user_id": "bench", "collection": "",
-                "parent_branch_id": parent, "parent_seq": parent_seq, "kind": kind, "last_seq": last,
-                "turn_count": turns, "window_seq": 1, "created_at": moment,
-            }  # fmt: skip
-            branches.append(tuple(known.get(name) for name in BRANCHES.names))
+        yield tuple(known.get(name) for name in BRANCHES.names)
+
+
+def _lineage_rows(sessions: Sequence[_Session]) -> Iterator[Row]:
+    """Segments, those of a session together and in the order in which sessions got their newest branch."""
+    for session in sorted(sessions, key=lambda session: str(session.branches[-1][0])):
+        for place, (branch, _, parent_seq, _, last, _, _) in enumerate(session.branches):
             upto = None if place == len(session.branches) - 1 else last
-            lineage.append((session.id, "bench", "", branch, int(parent_seq) + 1, upto))  # type: ignore[call-overload]
-        yield tuple(values.values()), branches, lineage
+            yield session.id, "bench", "", branch, int(parent_seq) + 1, upto  # type: ignore[call-overload]
 
 
 def _chunks(simulation: Simulation) -> Iterator[tuple[Table, list[Row]]]:
@@ -189,11 +197,11 @@ def _chunks(simulation: Simulation) -> Iterator[tuple[Table, list[Row]]]:
     while chunk := list(islice(turns, CHUNK)):
         yield MESSAGES, [row for turn in chunk for row in _message_rows(simulation, turn)]
         yield TURNS, [_turn_row(turn) for turn in chunk]
-    rows = _session_rows(simulation)
-    while some := list(islice(rows, CHUNK)):
-        yield SESSIONS, [row for row, _, _ in some]
-        yield BRANCHES, [row for _, branches, _ in some for row in branches]
-        yield LINEAGE, [row for _, _, lineage in some for row in lineage]
+    sessions = simulation.sessions
+    made = (_session_row(number, session) for number, session in enumerate(sessions))
+    for table, rows in ((SESSIONS, made), (BRANCHES, _branch_rows(sessions)), (LINEAGE, _lineage_rows(sessions))):
+        while some := list(islice(rows, CHUNK)):
+            yield table, some
 
 
 def make_duckdb(path: Path, messages: int) -> Made:
