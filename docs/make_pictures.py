@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -34,8 +35,38 @@ def take_chat(folder: Path) -> None:
             page.screenshot(IMAGES / "chat.png")
 
 
+def take_browser(folder: Path) -> None:
+    """The session browser on the sample, with a session open."""
+    from tests.rigs.lab import Lab
+
+    shutil.copy(ROOT / "notebooks" / "sample.jsonl", folder)
+    cells = ['%load_ext chatnb\n%config ChatMagics.store = "memory:"\n%chat import sample.jsonl', "%chat browse"]
+    with Lab(folder) as lab:
+        lab.write_notebook("browse.ipynb", cells)
+        with lab.open("browse.ipynb") as page:
+            page.run_all()
+            page.page.get_by_text("slow join").first.click()
+            page.page.get_by_text("The row counts before and after").first.wait_for()
+            page.output(1).screenshot(path=IMAGES / "browser.png")
+
+
+def take_plot() -> None:
+    """Tokens and cost of the sample."""
+    import matplotlib
+
+    import chatnb
+    from chatnb.transfer import import_
+
+    matplotlib.use("agg")
+    store = chatnb.open_store("memory:")
+    import_(store, ROOT / "notebooks" / "sample.jsonl")
+    chatnb.plots.usage(user=None, store=store).figure.savefig(IMAGES / "usage.png", dpi=110, bbox_inches="tight")
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as name:
-        take_chat(Path(name))
+    for take in (take_chat, take_browser):
+        with tempfile.TemporaryDirectory() as name:
+            take(Path(name))
+    take_plot()
