@@ -390,6 +390,8 @@ def test_a_save_that_is_tried_again_after_its_commit_counts_once(
     entry = ConversationEntry(parent_id=None, message=question("a?"))
     record = ConversationRecord(conversation_id="trip", head_id=entry.id)
     run(conversations.write_record(record, new_entries=[entry], expected_revision=None))
+    with pytest.raises(ConversationConflict):
+        run(conversations.write_record(record, new_entries=[entry], expected_revision=None))
     monkeypatch.setattr(SqliteTx, "again", True)
     run(conversations.write_record(record, new_entries=[entry], expected_revision=None))
     assert count(store, "messages") == count(store, "turns") == 1

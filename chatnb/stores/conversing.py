@@ -24,7 +24,6 @@ from chatnb.stores.conversations import (
     own_branches,
     places,
     reach,
-    read,
 )
 from chatnb.stores.journal import owner as process
 from chatnb.stores.purge import purge
@@ -96,18 +95,15 @@ def delete(tx: Tx, owner: Owner, ref: str, expected: str) -> None:
     ConversationConflict
         When the stored revision is not `expected`.
     """
-    found = read(tx, owner, ref)
-    if found is not None:
-        tx.lock(SESSIONS, (found.user_id, found.collection, found.session_id))
-        found = read(tx, owner, found.session_id)
-    if found is None and tx.again:
+    session = sessions.resolve(tx, ref, user=owner.user, project=owner.project, collection=owner.collection)
+    if session is not None:
+        tx.lock(SESSIONS, sessions.key(session))
+        session = sessions.by_id(tx, *sessions.key(session))
+    if session is None and tx.again:
         return  # an earlier try was committed after all
-    if found is None or found.revision != expected:
+    if session is None or not session.is_active or of_session(tx, session).revision != expected:
         raise ConversationConflict(ref)
-    key = (found.user_id, found.collection, found.session_id)
-    session = sessions.by_id(tx, *key)
-    assert session is not None
-    tx.remove(CONVERSATIONS, _WHERE, key)
+    tx.remove(CONVERSATIONS, _WHERE, sessions.key(session))
     purge(tx, session)
 
 
@@ -120,10 +116,10 @@ def _entries(tx: Tx, owner: Owner, key: tuple[str, str, str], kept: Kept, said: 
         known = places(tx, [*bases, *new, *kept.branches])
         owners: dict[str, tuple[str, str, str]] = {}
         for branch_id in {known[entry_id][0] for entry_id in bases if entry_id in known}:
-            line = branches.by_id(tx, branch_id)
-            owners[branch_id] = (line.user_id, line.collection, line.session_id)
-        for entry_id in bases:
-            if entry_id not in known or owners[known[entry_id][0]][:2] != (owner.user, owner.collection):
+            for line in (from_row(Branch, BRANCHES, row) for row in tx.rows(sql.BRANCH_BY_ID, (branch_id,))):
+                owners[branch_id] = (line.user_id, line.collection, line.session_id)
+        for entry_id in bases:  # one that goes while this looks has a place and no branch
+            if owners.get(known.get(entry_id, ("", 0))[0], ())[:2] != (owner.user, owner.collection):
                 raise ConversationConflict(kept.session_id)
         waiting = set(owners.values()) - locked
         if not waiting:
