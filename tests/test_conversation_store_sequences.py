@@ -338,7 +338,7 @@ class Sequences(RuleBasedStateMachine):
                 self._compare(theirs, ours)
         entries: dict[str, ConversationEntry] = self.theirs._entries  # type: ignore[attr-defined]
         rows = self.store._backend.run(lambda tx: tx.rows("SELECT id, turn_id FROM messages"), write=False)
-        assert {self.names[str(row[0])] for row in rows} >= set(entries)
+        assert {self.names[str(row[0])] for row in rows} == set(entries)
         turns = self.store._backend.run(lambda tx: tx.rows("SELECT id FROM turns"), write=False)
         assert sorted({str(row[1]) for row in rows}) == sorted(str(turn_id) for (turn_id,) in turns)
 

@@ -9,7 +9,7 @@ from chatnb.records import Branch, Message, Session
 from chatnb.stores import sessions, sql
 from chatnb.stores.base import Tx
 from chatnb.stores.rows import from_row
-from chatnb.stores.schema import BRANCHES, FILES, LINEAGE, MESSAGES, SESSIONS, TOOL_CALLS, TURNS
+from chatnb.stores.schema import BRANCHES, CONVERSATIONS, FILES, LINEAGE, MESSAGES, SESSIONS, TOOL_CALLS, TURNS
 
 __all__ = ["purge"]
 
@@ -27,6 +27,7 @@ def purge(tx: Tx, session: Session) -> None:
         _cut(tx, branch, kept.get(branch.id, branch.parent_seq), heirs.get(branch.id))
     where = "user_id = ? AND collection = ? AND session_id = ?"
     tx.remove(LINEAGE, where, sessions.key(session))
+    tx.remove(CONVERSATIONS, where, sessions.key(session))
     tx.remove(SESSIONS, "user_id = ? AND collection = ? AND id = ?", sessions.key(session))
     # Turns that never placed a message (they failed before their first) have no branch to be found by.
     gone = [str(row[0]) for row in tx.rows(sql.TURNS_OF_SESSION, sessions.key(session))]
@@ -34,7 +35,7 @@ def purge(tx: Tx, session: Session) -> None:
 
 
 def _shared(tx: Tx, own: dict[str, Branch]) -> tuple[dict[str, int], dict[str, Branch]]:
-    """How far each branch is shared by other sessions, and by which branch of theirs (the oldest)."""
+    """How far each branch is shared by other sessions, and by which branch of theirs (which goes furthest)."""
     kept: dict[str, int] = {}
     heirs: dict[str, Branch] = {}
     for children in _children(tx, list(own)):
@@ -42,9 +43,9 @@ def _shared(tx: Tx, own: dict[str, Branch]) -> tuple[dict[str, int], dict[str, B
             continue
         branch_id, seq = children.parent_branch_id, children.parent_seq
         while branch_id in own and seq > own[branch_id].parent_seq:
-            kept[branch_id] = max(kept.get(branch_id, 0), seq)
-            if branch_id not in heirs or children.created_at < heirs[branch_id].created_at:
-                heirs[branch_id] = children
+            reach = (seq, -children.created_at.timestamp())
+            if branch_id not in heirs or reach > (kept[branch_id], -heirs[branch_id].created_at.timestamp()):
+                kept[branch_id], heirs[branch_id] = seq, children
             above = own[branch_id]
             if above.parent_branch_id is None:
                 break

@@ -119,6 +119,8 @@ def run(
             cursor.execute("SET enable_external_access = false")
             cursor.execute("SET python_enable_replacements = false")
             cursor.execute("SET TimeZone = 'UTC'")
+            cursor.execute("SET enable_progress_bar = false")
+            cursor.execute("SET arrow_large_buffer_size = true")  # one column may hold more than 2 GB of text
             cursor.execute("BEGIN TRANSACTION READ ONLY")
             return cursor.sql(sql, params=_values(params)).to_arrow_table()
     finally:
