@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from chatnb.errors import BadInput, SchemaTooNew, StoreError, StoreFull
+from chatnb.stores import schema
 from chatnb.stores.jsonlog import TornLineWarning
 from chatnb.stores.opening import open_store
 from chatnb.stores.store import Store
@@ -42,7 +43,7 @@ def test_a_log_can_be_read_by_a_person(folder: Path, reopen: Callable[[], Store]
         ask(store, made, "What is Zoë's mean?", "3.5")
     (path,) = logs(folder)
     header, first, turn = lines(path)
-    assert header["chatnb"] == {"major": 1, "minor": 0}
+    assert header["chatnb"] == {"major": schema.MAJOR, "minor": schema.MINOR}
     assert (first["n"], turn["n"]) == (1, 2)
     added = first["changes"][0]  # type: ignore[index]
     assert added["add"] == "sessions"
