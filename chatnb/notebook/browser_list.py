@@ -43,7 +43,9 @@ class Filters:
         self._user, self._project, self._changed, self._last = user, project, changed, last
         self._quiet = False
         self.text = widgets.Text(
-            placeholder="Search names, then Enter", continuous_update=False, tooltip="Search the sessions' names"
+            placeholder="Search names and messages",
+            continuous_update=False,
+            tooltip="What a session is called, or what was said in it; then Enter",
         )
         self.model = widgets.Dropdown(options=[("Any model", ANY)], tooltip="Model")
         self.tag = widgets.Dropdown(options=[("Any tag", ANY)], tooltip="Tag")
@@ -84,7 +86,7 @@ class Filters:
         return SessionFilter(
             user=self._user,
             project=self.project.value,
-            text=self.text.value.strip() or None,
+            anywhere=self.text.value.strip() or None,
             model=self.model.value,
             tag=self.tag.value,
             active=self.active.value,

@@ -46,12 +46,16 @@ _SETTABLE = frozenset(SESSIONS.names) - {
 
 @dataclass(frozen=True, kw_only=True)
 class SessionFilter:
-    """Which sessions a listing shows. None means any; `user` None means every user's."""
+    """Which sessions a listing shows. None means any; `user` None means every user's.
+
+    `text` stands in the name or the id, `anywhere` there or in a message of the current history.
+    """
 
     user: str | None = None
     project: str | None = None
     collection: str | None = None
     text: str | None = None
+    anywhere: str | None = None
     model: str | None = None
     tag: str | None = None
     active: bool | None = True
@@ -59,7 +63,7 @@ class SessionFilter:
     until: datetime | None = None
     expired_at: datetime | None = None
 
-    def conditions(self) -> Iterator[tuple[str, object]]:
+    def conditions(self) -> Iterator[tuple[str, tuple[object, ...]]]:
         """The WHERE conditions with their values."""
         for column, value in (
             ("user_id", self.user),
@@ -69,18 +73,24 @@ class SessionFilter:
             ("is_active", self.active),
         ):
             if value is not None:
-                yield f"{column} = ?", value
+                yield f"{column} = ?", (value,)
         if self.text is not None:
-            yield "lower(coalesce(name, id)) LIKE ? ESCAPE '!'", f"%{_escape(self.text.lower())}%"
+            yield sql.NAME_HOLDS, (_holding(self.text),)
+        if self.anywhere is not None:
+            yield f"({sql.NAME_HOLDS} OR {sql.HISTORY_HOLDS})", (_holding(self.anywhere),) * 2
         if self.tag is not None:
             quoted = encode(SESSIONS.columns[SESSIONS.names.index("tags")], (self.tag,))
-            yield "CAST(tags AS TEXT) LIKE ? ESCAPE '!'", f"%{_escape(str(quoted)[1:-1])}%"
+            yield "CAST(tags AS TEXT) LIKE ? ESCAPE '!'", (f"%{_escape(str(quoted)[1:-1])}%",)
         if self.since is not None:
-            yield "coalesce(last_message_at, created_at) >= ?", self.since
+            yield "coalesce(last_message_at, created_at) >= ?", (self.since,)
         if self.until is not None:
-            yield "coalesce(last_message_at, created_at) < ?", self.until
+            yield "coalesce(last_message_at, created_at) < ?", (self.until,)
         if self.expired_at is not None:
-            yield "expires_at <= ?", self.expired_at
+            yield "expires_at <= ?", (self.expired_at,)
+
+
+def _holding(text: str) -> str:
+    return f"%{_escape(text.lower())}%"
 
 
 def _escape(text: str) -> str:
@@ -212,7 +222,7 @@ def listing(
         raise BadInput(f"limit and offset count rows from 0; {min(limit, offset)} is negative.")
     conditions = list(where.conditions())
     clause = " AND ".join(condition for condition, _ in conditions) or "1 = 1"
-    params = [value for _, value in conditions]
+    params = [value for _, values in conditions for value in values]
     rows = tx.rows(sql.SESSIONS_WHERE.format(where=clause, order=ORDERS[order]), (*params, limit, offset))
     ((total,),) = tx.rows(sql.SESSIONS_COUNT.format(where=clause), params)
     return [from_row(Session, SESSIONS, row) for row in rows], int(total)  # type: ignore[call-overload]

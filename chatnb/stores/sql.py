@@ -17,11 +17,13 @@ __all__ = [
     "FILES_OF_HASHES",
     "FIRST_BRANCHES",
     "FIRST_QUESTIONS",
+    "HISTORY_HOLDS",
     "LINEAGE_OF_SESSION",
     "MESSAGES_OF_SEGMENT",
     "MESSAGES_OF_TURN",
     "MESSAGE_BY_ID",
     "MESSAGE_NAMES_FILE",
+    "NAME_HOLDS",
     "NOTEBOOK_SESSION",
     "SESSIONS_COUNT",
     "SESSIONS_WHERE",
@@ -55,6 +57,14 @@ SESSION_NAMES = (
     " ORDER BY coalesce(last_message_at, created_at) DESC LIMIT 500"
 )
 SESSIONS_WHERE = f"{_SESSION} WHERE {{where}} ORDER BY {{order}} LIMIT ? OFFSET ?"
+NAME_HOLDS = "lower(coalesce(name, id)) LIKE ? ESCAPE '!'"
+HISTORY_HOLDS = (
+    "EXISTS (SELECT 1 FROM lineage JOIN messages ON messages.branch_id = lineage.branch_id"
+    " WHERE lineage.user_id = sessions.user_id AND lineage.collection = sessions.collection"
+    " AND lineage.session_id = sessions.id AND messages.seq >= lineage.first_seq"
+    " AND (lineage.upto_seq IS NULL OR messages.seq <= lineage.upto_seq)"
+    " AND lower(messages.content) LIKE ? ESCAPE '!')"
+)
 SESSIONS_COUNT = "SELECT count(*) FROM sessions WHERE {where}"
 
 BRANCH_BY_ID = f"{_BRANCH} WHERE id = ?"

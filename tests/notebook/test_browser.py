@@ -323,4 +323,4 @@ def test_a_page_without_rows_is_refused() -> None:
 def test_the_filter_can_be_read(store: Store) -> None:
     browser = browse(store)
     browser.filters.text.value = "e"
-    assert browser.where == SessionFilter(user=ME, text="e", active=True)
+    assert browser.where == SessionFilter(user=ME, anywhere="e", active=True)

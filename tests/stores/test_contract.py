@@ -99,6 +99,24 @@ def test_a_name_is_data_whatever_it_holds(store: Store, name: str) -> None:
     assert store.list_sessions(SessionFilter(active=None))[1] == 0
 
 
+def test_sessions_are_found_by_what_was_said_in_their_current_history(store: Store) -> None:
+    first, second = (store.create_session(session(name)) for name in ("one", "two"))
+    ask(store, first, "What is a Median?", "The middle.")
+    ask(store, second, "And a mean?", "The sum by the count, 100 %.")
+    ask(store, second, "Forget the MODE.", "Gone.")
+    store.rewind(store.find_session("two", user=ANN), 2)
+    store.fork_session(store.find_session("one", user=ANN), name="one's fork")
+
+    def found(text: str) -> list[str]:
+        return sorted(names(store.list_sessions(SessionFilter(user=ANN, anywhere=text))))
+
+    assert found("median") == ["one", "one's fork"]
+    assert found("100 %") == ["two"]
+    assert found("mode") == []
+    assert found("TWO") == ["two"]
+    assert store.list_sessions(SessionFilter(user="bob", anywhere="median"))[1] == 0
+
+
 def test_a_listing_filters_sorts_and_pages(store: Store) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     for place, (name, model, tags) in enumerate(
