@@ -1,8 +1,9 @@
 """A turn as DESIGN section 5 describes it in bare SQL: the least statements, on one open DuckDB connection.
 
-It reads the session, its branch and the newest messages in one transaction; in another it reads both again, adds two
-messages and the turn, and moves the branch and the session on. Its tables are those that chatnb makes. Rows are made
-before the clock starts; nothing is converted, checked or journaled.
+It reads the session, its branch and the newest messages in one transaction. Another opens the turn with its prompt,
+durable before the request would go out, which chatnb does in its journal. The last reads both again, adds two messages,
+ends the turn, and moves the branch and the session on. Its tables are those that chatnb makes. Rows are made before the
+clock starts; nothing is converted or checked.
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ def _insert(table: Table, rows: int) -> str:
 
 
 class BareStatements:
-    """One session in a file of its own."""
+    """One session in a file of its own. Without `opening` a turn is only stored when it ends."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, opening: bool) -> None:
+        self._opening = opening
         with open_store(path) as store:
             work = StoreWork(store)
             self._model = work.turn()
@@ -72,10 +74,15 @@ class BareStatements:
         self._read()
         execute(sql.MESSAGES_OF_SEGMENT, (session.branch_id, self._last - WINDOW + 1, self._last)).fetchall()
         execute("COMMIT")
+        if self._opening:
+            execute(_insert(TURNS, 1), [*turn[:5], "running", turn[6], "", *turn[8:]])
         execute("BEGIN TRANSACTION")
         self._read()
         execute(_insert(MESSAGES, 2), messages)
-        execute(_insert(TURNS, 1), turn)
+        if self._opening:
+            execute("UPDATE turns_recent SET status = 'ok', answer = ?, requests = 1 WHERE id = ?", (turn[7], turn[0]))
+        else:
+            execute(_insert(TURNS, 1), turn)
         self._last, self._count, self._prepared = self._last + 2, self._count + 1, None
         execute(_BRANCH, (self._last, self._count, 1, session.branch_id))
         execute(_SESSION, (self._last, now(), now(), *key))

@@ -22,6 +22,9 @@ PEERS = {
 }
 """Each peer's module and the packages that bring it."""
 
+_MAKES_UV = str(Path(__file__).parents[2] / ".uv" / "bin" / "uv")
+"""Where the Makefile puts uv on a machine without it."""
+
 
 class Peer:
     """One peer with one session; it measures itself, and gives seconds."""
@@ -70,7 +73,7 @@ def _python(name: str, fetch: bool) -> list[str] | None:
         return [named]
     if find_spec(module) is not None:
         return [sys.executable]
-    if fetch and (uv := shutil.which("uv")):
+    if fetch and (uv := shutil.which("uv") or shutil.which(_MAKES_UV)):
         wanted = [part for package in packages for part in ("--with", package)]
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         return [uv, "run", "--quiet", "--no-project", "--python", version, *wanted, "python"]
