@@ -62,13 +62,15 @@ def decode(column: Column, value: object) -> object:
     if value is None:
         return () if column.type == "tags" else {} if column.name in ("metadata", "options", "arguments") else None
     if column.type == "json":
+        if value == "{}":  # what most rows hold
+            return {}
         return json.loads(value) if isinstance(value, str) else value
     if column.type == "tags":
         return tuple(json.loads(value) if isinstance(value, str) else value)  # type: ignore[arg-type]
     if column.type == "timestamp":
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
         assert isinstance(moment, datetime)
-        return moment.astimezone(UTC)
+        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     if column.type == "boolean":
         return bool(value)
     return value
