@@ -25,6 +25,9 @@ from chatnb.stores.schema import MESSAGES, TOOL_CALLS, TURNS
 
 __all__ = ["FileJournal", "InFlight", "Journal", "decode_record", "encode_record", "owner"]
 
+_TRIES = 100
+"""How often a folder that others remove is made anew; each time takes another process that ends in that moment."""
+
 
 def owner() -> str:
     """This process, as the journal and `turns.host` name it."""
@@ -228,12 +231,19 @@ class FileJournal:
             ) from error
 
     def _begin(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        """Make and lock this process's file. The last to leave removes the folder, perhaps just now: then once more."""
         path = self._folder / f"{new_id()}.jsonl"
-        self._lock = FileLock(path.with_suffix(".lock"), is_singleton=False, thread_local=False)
-        self._lock.acquire(timeout=0)
+        lock = FileLock(path.with_suffix(".lock"), is_singleton=False, thread_local=False)
+        for left in reversed(range(_TRIES)):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+                break
+            except FileNotFoundError:
+                if not left:
+                    raise
         self._handle = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
-        self._path, self._pid, self._size = path, os.getpid(), 0
+        self._lock, self._path, self._pid, self._size = lock, path, os.getpid(), 0
 
     def _cut(self, size: int) -> None:
         """Shorten the file: to nothing when nothing is in flight, or to its last whole record."""

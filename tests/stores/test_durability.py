@@ -111,3 +111,23 @@ def test_a_folder_that_cannot_be_written_is_one_error(kind: str, tmp_path: Path)
     assert said.stdout.startswith("refused:"), said.stdout + said.stderr
     assert said.stdout.count("\n") == 1
     assert list(folder.iterdir()) == []
+
+
+def test_a_journal_folder_that_others_remove_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from chatnb.stores import journal
+
+    store = open_store(str(tmp_path / "s.duckdb"))
+    session = store.create_session(Session(id="kept", user_id="me", name="kept"))
+    folder = tmp_path / "s.duckdb.journal"
+    real, removals = journal.FileLock.acquire, []
+
+    def acquire(self: journal.FileLock, *args: object, **kwargs: object) -> object:
+        if len(removals) < 3 and Path(self.lock_file).parent == folder:
+            removals.append(folder.rmdir())
+            raise FileNotFoundError(self.lock_file)  # what opening it says when the folder went in between
+        return real(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(journal.FileLock, "acquire", acquire)
+    assert write_turn(store, session, "asked", "answered").status == "ok"
+    assert len(removals) == 3
+    store.close()
