@@ -1,4 +1,4 @@
-"""A durable turn and a window on every backend: beside its raw engine, the bare statements, the seeds and the peers."""
+"""A durable turn and a window on every backend: beside its raw engine, bare statements, hand-made classes and peers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.parts.bare import BareStatements
+from benchmarks.parts.handmade import HandmadeJson, HandmadePostgres, HandmadeSqlite
 from benchmarks.parts.peers import peer
 from benchmarks.parts.places import folder, own_schema, postgres
 from benchmarks.parts.raw import Engine, RawDuckdb, RawJson, RawPostgres, RawSqlite
-from benchmarks.parts.seeds import SeedJson, SeedPostgres, SeedSqlite
 from benchmarks.parts.timing import Row, Side, alternate, show
 from benchmarks.parts.work import ANSWER, PROMPT, WINDOW, StoreWork, text
 from chatnb.stores.opening import open_store
@@ -100,10 +100,10 @@ def beside_raw(kind: str, address: str, raw: Engine, rounds: int) -> Iterator[Ro
             yield Row(f"{kind}:{what or ' turn'}", took["ours"], f"raw {kind}", took["raw"])
 
 
-class _Seed:
-    """A seeds' class with one chat."""
+class _Handmade:
+    """A hand-made class with one chat."""
 
-    def __init__(self, history: SeedJson | SeedSqlite | SeedPostgres) -> None:
+    def __init__(self, history: HandmadeJson | HandmadeSqlite | HandmadePostgres) -> None:
         self._history = history
         self._count = 0
 
@@ -145,19 +145,19 @@ def beside(title: str, ours: StoreWork, others: Sequence[_Other], rounds: int) -
     show(title, rows)
 
 
-def _fill(turns: int, *histories: StoreWork | _Seed) -> None:
+def _fill(turns: int, *histories: StoreWork | _Handmade) -> None:
     for history in histories:
         for _ in range(turns):
             history.turn()
 
 
 def sqlite_peers(place: Path, rounds: int, filled: int) -> None:
-    """A turn and a window on SQLite beside the seeds' classes, LangChain's and OpenAI's."""
+    """A turn and a window on SQLite beside hand-made classes, LangChain's and OpenAI's."""
     with ExitStack() as stack:
         ours = StoreWork(stack.enter_context(open_store(f"sqlite:///{place / 'peers.sqlite'}")))
-        lines, table = _Seed(SeedJson(place / "seed.json")), _Seed(SeedSqlite(place / "seed.sqlite"))
+        lines, table = _Handmade(HandmadeJson(place / "seed.json")), _Handmade(HandmadeSqlite(place / "seed.sqlite"))
         _fill(filled, ours, lines, table)
-        others = [_Other("seeds' SQLite class (as we wrote it)", table, 1.0)]
+        others = [_Other("a hand-made SQLite class", table, 1.0)]
         for name, address, bar in (
             ("langchain", f"sqlite:///{place / 'langchain.sqlite'}", 1.0),
             ("openai-agents", str(place / "agents.sqlite"), 2.0),
@@ -166,17 +166,17 @@ def sqlite_peers(place: Path, rounds: int, filled: int) -> None:
             if found is not None:
                 found.fill(filled)
                 others.append(_Other(found.label, found, bar))
-        others.append(_Other("seeds' JSON class (as we wrote it)", lines, None))
+        others.append(_Other("a hand-made JSON class", lines, None))
         beside(f"SQLite, a session of {filled:,} turns", ours, others, rounds)
 
 
 def postgres_peers(place: Path, server: str, rounds: int, filled: int) -> None:
-    """A turn and a window on PostgreSQL beside the seeds' class and LangChain's."""
+    """A turn and a window on PostgreSQL beside a hand-made class and LangChain's."""
     with ExitStack() as stack:
         ours = StoreWork(stack.enter_context(open_store(own_schema(server))))
-        table = _Seed(stack.enter_context(closing(SeedPostgres(own_schema(server)))))
+        table = _Handmade(stack.enter_context(closing(HandmadePostgres(own_schema(server)))))
         _fill(filled, ours, table)
-        others = [_Other("seeds' PostgreSQL class (as we wrote it)", table, 1.0)]
+        others = [_Other("a hand-made PostgreSQL class", table, 1.0)]
         address = own_schema(server).replace("postgresql://", "postgresql+psycopg://")
         found = stack.enter_context(peer("langchain", address, fetch=rounds >= 50))
         if found is not None:

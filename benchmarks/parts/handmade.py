@@ -1,7 +1,7 @@
-"""How the classes in seeds/1 work, written anew and plainly: their documents show an interface, not the code.
+"""History classes as people write them by hand: a JSON file, an SQLite table, a PostgreSQL table, written plainly.
 
 A JSON class keeps one file, which it reads and writes whole; an SQL class opens a connection for each call, keeps a
-message's JSON in a row, and reads a whole chat back. A turn is two calls of `add_message`, as in the documents.
+message's JSON in a row, and reads a whole chat back. A turn is two calls of `add_message`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-__all__ = ["SeedJson", "SeedPostgres", "SeedSqlite"]
+__all__ = ["HandmadeJson", "HandmadePostgres", "HandmadeSqlite"]
 
 Message = dict[str, str]
 
 
-class SeedJson:
+class HandmadeJson:
     """One JSON file with every chat."""
 
     def __init__(self, path: Path) -> None:
@@ -33,7 +33,7 @@ class SeedJson:
         return list(self._chats.get(chat, ()))
 
 
-class SeedSqlite:
+class HandmadeSqlite:
     """One SQLite file with a row for each message."""
 
     def __init__(self, path: Path) -> None:
@@ -59,7 +59,7 @@ class SeedSqlite:
             return [json.loads(message) for (message,) in rows]
 
 
-class SeedPostgres:
+class HandmadePostgres:
     """One PostgreSQL table with a row for each message, through one connection that stays open."""
 
     def __init__(self, url: str) -> None:
