@@ -56,7 +56,7 @@ def held(place: Path, rounds: int) -> None:
         }
         took = alternate(sides, rounds)
     rows = [
-        Row("turn and window, held DuckDB", took["ours"], "section 5 as bare SQL", took["bare"], bar=1.3),
+        Row("turn and window, held DuckDB", took["ours"], "its statements as bare SQL", took["bare"], bar=1.3),
         Row("turn and window, held DuckDB", took["ours"], "the same, nothing durable before the end", took["least"]),
     ]
     show("A durable turn on a held DuckDB store", rows, DISK)

@@ -22,7 +22,10 @@ def benchmark(*arguments: str) -> str:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("storage", ["section 5 as bare SQL", "raw DuckDB, held", "raw sqlite", "raw json", "seeds' SQLite class"]),
+        (
+            "storage",
+            ["its statements as bare SQL", "raw DuckDB, held", "raw sqlite", "raw json", "a hand-made SQLite class"],
+        ),
         ("growth", ["raw open-insert-close", "a young file", "while it grows"]),
         ("scale", ["taken up again", "by name", "row groups of messages", "USING INDEX"]),
     ],

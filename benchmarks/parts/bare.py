@@ -1,4 +1,4 @@
-"""A turn as DESIGN section 5 describes it in bare SQL: the least statements, on one open DuckDB connection.
+"""What chatnb stores of a turn, in bare SQL: the least statements, on one open DuckDB connection.
 
 It reads the session, its branch and the newest messages in one transaction. Another opens the turn with its prompt,
 durable before the request would go out, which chatnb does in its journal. The last reads both again, adds two messages,

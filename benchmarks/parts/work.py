@@ -55,7 +55,7 @@ class StoreWork:
         self.session = store.create_session(Session(id=new_id(), user_id="bench", name="bench"))
 
     def turn(self) -> Turn:
-        """A turn as section 5 stores it: its opening, its prompt, its end; each durable when it returns."""
+        """A turn as chatnb stores it: its opening, its prompt, its end; each durable when it returns."""
         self.count += 1
         prompt, answer = text(PROMPT, self.count), text(self.size, -self.count)
         return write_turn(self.store, self.session, prompt, answer)

@@ -1,6 +1,6 @@
 """Parquet files that keep everything: a folder with one file a table.
 
-Columns are those of DESIGN section 3; JSON columns are text, tags lists of text. `session_number` says which session
+Columns are those of the public tables (docs/reference.md); JSON columns are text, tags lists of text. `session_number` says which session
 of the export a row came with, from 0: a row that two sessions share is written with each.
 """
 

@@ -1,4 +1,4 @@
-"""What running a cell again does to the conversation: DESIGN section 6, in a real kernel."""
+"""What running a cell again does to the conversation, in a real kernel."""
 
 from __future__ import annotations
 
