@@ -1,8 +1,8 @@
 """JSON Lines that keep everything: a line a row, each session's rows together.
 
 The first line is `{"chatnb": "chatnb/1"}`. Every other line is a row of one of the public tables
-(docs/reference.md) with its columns as keys and the table's name under `table`; `{"end": ID}` closes a session, so that a file
-that was cut off is noticed.
+(docs/reference.md) with its columns as keys and the table's name under `table`; `{"end": ID}` closes a session, so
+that a file that was cut off is noticed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Parquet files that keep everything: a folder with one file a table.
 
-Columns are those of the public tables (docs/reference.md); JSON columns are text, tags lists of text. `session_number` says which session
-of the export a row came with, from 0: a row that two sessions share is written with each.
+Columns are those of the public tables (docs/reference.md); JSON columns are text, tags lists of text.
+`session_number` says which session of the export a row came with, from 0: a row that two sessions share is written
+with each.
 """
 
 from __future__ import annotations
