@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from anyio import to_thread
 from pydantic_ai import DeferredToolRequests
-from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 from pydantic_core import to_jsonable_python
 
 from chatnb.agents.events import (
@@ -209,6 +209,7 @@ class TurnRun:
             cell_source=cell.source,
             execution_count=cell.execution_count,
             host=owner(),
+            messages=_asked(ask.prompt),
         )
         return InFlight(
             turn=turn,
@@ -218,17 +219,18 @@ class TurnRun:
         )
 
     async def _note(self, event: Event, state: InFlight, clock: float) -> None:
-        """Keep what an event brings, and make completed messages safe: the prompt before its request is sent.
+        """Keep what an event brings, and make completed messages safe: what is sent before it is sent.
 
-        Any other waits for the event after it: when that is the end, the turn is stored whole at once.
+        The prompt is safe since the opening. A response waits for the event after it: when that is the end, the turn is
+        stored whole at once.
         """
         progress = self._progress
-        await self._save(state)
         if isinstance(event, MessageDone):
             progress.add(event.message)
-            if len(progress.messages) == 1:
-                await self._save(state)
-        elif isinstance(event, TextDelta | ThinkingDelta):
+        answered = isinstance(event, MessageDone) and isinstance(event.message, ModelResponse)
+        if not answered and len(progress.messages) > len(state.turn.messages):
+            await self._save(state)
+        if isinstance(event, TextDelta | ThinkingDelta):
             if progress.first_token_ms is None:
                 progress.first_token_ms = _since(clock)
             if isinstance(event, TextDelta):
@@ -259,8 +261,6 @@ class TurnRun:
     def _ended(self, state: InFlight, ended: RunEnded, clock: float) -> InFlight:
         """The turn's last state."""
         progress = self._progress
-        if not progress.messages and state.turn.prompt:
-            progress.add(ModelRequest(parts=[UserPromptPart(state.turn.prompt)]))
         output = None if isinstance(ended.output, str) else to_jsonable_python(ended.output, fallback=repr)
         usage = ended.usage
         turn = replace(
@@ -280,7 +280,7 @@ class TurnRun:
             first_token_ms=progress.first_token_ms,
             duration_ms=_since(clock),
             error=ended.error,
-            messages=tuple(progress.messages),
+            messages=tuple(progress.messages) or state.turn.messages,
             calls=tuple(progress.calls.values()),
         )
         return replace(state, turn=turn, files=tuple(progress.files))
@@ -304,6 +304,14 @@ class TurnRun:
             store_error=error,
             cause=ended.cause,
         )
+
+
+def _asked(prompt: str | None) -> tuple[Message, ...]:
+    """The prompt as the message that stands for it until the agent has made its own."""
+    if prompt is None:
+        return ()
+    record, _ = to_record(ModelRequest(parts=[UserPromptPart(prompt)]), position=0, strict=False)
+    return (record,)
 
 
 def _answer(ended: RunEnded, output: object, text: str) -> str:

@@ -55,7 +55,7 @@ class StoreWork:
         self.session = store.create_session(Session(id=new_id(), user_id="bench", name="bench"))
 
     def turn(self) -> Turn:
-        """A turn as chatnb stores it: its opening, its prompt, its end; each durable when it returns."""
+        """A turn as chatnb stores it: its opening with the prompt, and its end; each durable when it returns."""
         self.count += 1
         prompt, answer = text(PROMPT, self.count), text(self.size, -self.count)
         return write_turn(self.store, self.session, prompt, answer)
@@ -77,13 +77,17 @@ class StoreWork:
 
 def write_turn(store: Store, session: Session, prompt: str, answer: str) -> Turn:
     """Store one turn of a prompt and an answer."""
+    asked, _ = to_record(ModelRequest(parts=[UserPromptPart(prompt)]), position=0, strict=False)
     turn = Turn(
-        session_id=session.id, branch_id=session.branch_id, user_id=session.user_id, prompt=prompt, host=owner()
+        session_id=session.id,
+        branch_id=session.branch_id,
+        user_id=session.user_id,
+        prompt=prompt,
+        host=owner(),
+        messages=(asked,),
     )
     state = InFlight(turn=turn)
-    asked, _ = to_record(ModelRequest(parts=[UserPromptPart(prompt)]), position=0, strict=False)
     store.open_turn(state)
-    store.add_messages(state, (asked,))
     answered, _ = to_record(ModelResponse(parts=[TextPart(answer)], model_name="bench"), position=1, strict=False)
     done = replace(turn, status="ok", answer=answer, model="bench", requests=1, messages=(asked, answered))
     return store.close_turn(replace(state, turn=done))

@@ -54,7 +54,7 @@ class Journal(Protocol):
     """Where turns in flight wait."""
 
     def put(self, state: InFlight, new: Sequence[Message] = ()) -> None:
-        """Write a turn's opening (no `new`), or messages that it completed, and return when they are safe."""
+        """Write a turn's opening with its prompt, or the `new` messages it completed, and return when they are safe."""
         ...
 
     def end(self, state: InFlight) -> None:
@@ -77,8 +77,11 @@ class Journal(Protocol):
         ...
 
 
-def encode_record(kind: str, state: InFlight, new: Sequence[Message], files: Sequence[File]) -> dict[str, object]:
-    """One journal record as JSON values; column values are written as the tables take them."""
+def encode_record(kind: str, state: InFlight, new: Sequence[Message] = ()) -> dict[str, object]:
+    """One journal record as JSON values; column values are written as the tables take them.
+
+    `open` and `end` hold the whole turn, `messages` those that it has completed meanwhile, with the files in them.
+    """
     record: dict[str, object] = {"kind": kind, "turn_id": state.turn.id}
     if kind in ("open", "end"):
         record["turn"] = [_plain(value) for value in to_row(TURNS, state.turn)]
@@ -86,8 +89,10 @@ def encode_record(kind: str, state: InFlight, new: Sequence[Message], files: Seq
         record["rewind_seq"] = state.rewind_seq
         record["rewind_turns"] = list(state.rewind_turns)
         record["window_seq"] = state.window_seq
-    record["messages"] = [[_plain(value) for value in to_row(MESSAGES, message)] for message in new]
-    record["files"] = [[file.sha256, file.media_type, file.data.hex()] for file in files]
+    record["messages"] = [
+        [_plain(value) for value in to_row(MESSAGES, message)] for message in new or state.turn.messages
+    ]
+    record["files"] = [[file.sha256, file.media_type, file.data.hex()] for file in state.files]
     return record
 
 
@@ -104,10 +109,9 @@ def decode_record(state: InFlight | None, record: dict[str, object]) -> InFlight
     )
     if record["kind"] in ("open", "end"):
         calls = tuple(from_row(ToolCall, TOOL_CALLS, row) for row in record["calls"])  # type: ignore[attr-defined]
-        turn = from_row(Turn, TURNS, record["turn"], calls=calls)  # type: ignore[arg-type]
-        state = InFlight(
-            turn=replace(turn, messages=state.turn.messages if state else ()),
-            files=state.files if state else (),
+        return InFlight(
+            turn=from_row(Turn, TURNS, record["turn"], calls=calls, messages=messages),  # type: ignore[arg-type]
+            files=files,
             rewind_seq=record["rewind_seq"],  # type: ignore[arg-type]
             rewind_turns=tuple(record["rewind_turns"]),  # type: ignore[arg-type]
             window_seq=record["window_seq"],  # type: ignore[arg-type]
@@ -115,7 +119,8 @@ def decode_record(state: InFlight | None, record: dict[str, object]) -> InFlight
         )
     if state is None:
         return None
-    turn = replace(state.turn, messages=(*state.turn.messages, *messages))
+    before = [one for one in state.turn.messages if one.position < messages[0].position]
+    turn = replace(state.turn, messages=(*before, *messages))
     return replace(state, turn=turn, files=(*state.files, *files))
 
 
@@ -145,13 +150,13 @@ class FileJournal:
         kind = "messages" if new else "open"
         with self._thread_lock:
             self._open.add(state.turn.id)
-            self._append(encode_record(kind, state, new, state.files))
+            self._append(encode_record(kind, state, new))
 
     def end(self, state: InFlight) -> None:
         """Write that the turn has ended; the next to open the store will take it in."""
         with self._thread_lock:
             self._stuck[state.turn.id] = replace(state, ended=True)
-            self._append(encode_record("end", state, (), ()))
+            self._append(encode_record("end", state))
 
     def drop(self, turn_id: str) -> None:
         """Forget a turn; a file goes when nothing in it is in flight any more."""

@@ -43,7 +43,7 @@ class TableJournal:
 
     def put(self, state: InFlight, new: Sequence[Message] = ()) -> None:
         """Write a turn's opening, or messages that it completed."""
-        record = json.dumps(encode_record("messages" if new else "open", state, new, state.files), ensure_ascii=False)
+        record = json.dumps(encode_record("messages" if new else "open", state, new), ensure_ascii=False)
         position = self._positions.get(state.turn.id, 0)
 
         def work(tx: Tx) -> None:

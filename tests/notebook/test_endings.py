@@ -202,7 +202,7 @@ def test_a_kernel_killed_before_the_first_word_keeps_the_prompt(victim: Kernel) 
     running = victim.start("%%chat silent -a silent\nIs anybody there?")
     running.wait_for(lambda so_far: bool(so_far.displays))
     deadline = time.monotonic() + 10
-    while not any(b'"kind":"messages"' in file.read_bytes() for file in victim.cwd.rglob("*.jsonl")):
+    while not any(b'"kind":"open"' in file.read_bytes() for file in victim.cwd.rglob("*.jsonl")):
         assert time.monotonic() < deadline
         time.sleep(0.005)
     victim.kill9()
@@ -210,6 +210,35 @@ def test_a_kernel_killed_before_the_first_word_keeps_the_prompt(victim: Kernel) 
     with store_of(victim) as store:
         assert [turn.status for turn in store.recover()] == ["interrupted"]
     assert prompts(victim, "silent") == ["Is anybody there?"]
+
+
+STALL = """
+import asyncio
+from pydantic_ai import Agent
+from pydantic_ai.models.function import DeltaToolCall, FunctionModel
+
+async def stall(messages, info):
+    if len(messages) == 1:
+        yield {0: DeltaToolCall("quick", "{}", tool_call_id="c")}
+    else:
+        pathlib.Path("started").touch()
+        await asyncio.Event().wait()
+
+stalled = Agent(FunctionModel(stream_function=stall), tools=[quick])
+"""
+
+
+def test_a_kernel_killed_while_the_model_thinks_over_a_tools_result_keeps_the_result(victim: Kernel) -> None:
+    victim.run(STALL).expect_ok()
+    running = victim.start("%%chat thinking -a stalled\nMeasure.")
+    wait_for(victim.cwd / "started")
+    victim.kill9()
+    assert running.result(10).status == "died"
+    assert history(victim, "thinking").role.tolist() == ["user", "assistant", "tool"]
+    victim.restart()
+    load(victim)
+    prepare(victim)
+    assert accepted(victim, "thinking") == 3  # the new prompt goes with the result, in one request
 
 
 def test_a_tools_prints_and_displays_appear_under_its_cell(kernel: Kernel) -> None:

@@ -70,3 +70,42 @@ if child:
         cwd=Path(__file__).parents[2],
     )
     assert done.stdout == "0 6\n", done.stderr
+
+
+BUSY_THEN_KILLED = """
+import os, signal, subprocess, sys
+from pydantic_ai.models.function import FunctionModel
+from chatnb import Chat
+from chatnb.stores.opening import open_store
+
+HOLD = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+
+async def answer(messages, info):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    answer.holder = subprocess.Popen([sys.executable, "-c", HOLD, sys.argv[1]], **pipes)
+    answer.holder.stdout.readline()
+    yield "Forty-two."
+
+try:
+    Chat("eda", model=FunctionModel(stream_function=answer), store=open_store(sys.argv[1]), user="ann").send("What?")
+except Exception as error:
+    print(error, flush=True)
+answer.holder.kill()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_an_answer_that_waits_for_a_busy_file_outlives_its_process(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BUSY_THEN_KILLED, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "CHATNB_LOCK_WAIT": "0.2"},
+    )
+    assert "was held open by" in done.stdout, done.stdout + done.stderr
+    with open_store(path) as store:
+        eda = store.find_session("eda", user="ann")
+        (turn,) = store.history_turns(eda)
+        assert (turn.status, turn.answer) == ("ok", "Forty-two.")
+        assert texts(store, eda) == ["What?", "Forty-two."]
