@@ -14,6 +14,7 @@ from chatnb.chat import failure
 from chatnb.notebook.closing import closing_line
 from chatnb.notebook.markdown import fenced, folded, inline_code, literal, safe
 from chatnb.records import Turn
+from chatnb.transfer.shown import mark
 from chatnb.turn import Closed, Opening, TurnEvent
 
 __all__ = ["Drawing"]
@@ -121,9 +122,14 @@ class Drawing:
             return
         first, self._shown = not self._shown, text
         data = {"text/markdown": text, "text/plain": self.plain()}
-        self._handle.display(data, raw=True) if first else self._handle.update(data, raw=True)
+        show = self._handle.display if first else self._handle.update
+        show(data, metadata=self._metadata(), raw=True)
         ended = time.monotonic()
         self._next_at = ended + max(INTERVAL, SHARE * (ended - began))
+
+    def _metadata(self) -> dict[str, object]:
+        """What the saved notebook says of the turn, so that importing it does not double what the store has."""
+        return {"chatnb": mark(self._closed.prepared.session, self._closed.turn)} if self._closed else {}
 
     def markdown(self) -> str:
         """The turn as Markdown."""

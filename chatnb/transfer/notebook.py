@@ -20,6 +20,7 @@ from chatnb.transfer.base import Format
 from chatnb.transfer.current import turns
 from chatnb.transfer.markdown import answered
 from chatnb.transfer.saved import called, read, recognises
+from chatnb.transfer.shown import mark
 
 __all__ = ["FORMAT", "inert"]
 
@@ -108,18 +109,10 @@ def _cell(
     blocks = list(answered(turn, told, calls, inert))
     blocks += [f"> {inert(turn.error)}"] if turn.error else []
     facts = {name: getattr(turn, name) for name in FACTS if getattr(turn, name) is not None}
-    about = {
-        "turn_id": turn.id,
-        "session_id": session.id,
-        "session": session.label,
-        "user_id": session.user_id,
-        "started_at": turn.started_at.isoformat(),
-        **facts,
-    }
     output = {
         "output_type": "display_data",
         "data": {"text/markdown": "\n\n".join(blocks), "text/plain": _plain(told)},
-        "metadata": {"chatnb": about},
+        "metadata": {"chatnb": {**mark(session, turn), **facts}},
     }
     return _code(_cell_id(turn.cell_id or turn.id, used), f"{line}\n{asked}", [output], turn.execution_count)
 

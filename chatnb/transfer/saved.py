@@ -147,13 +147,13 @@ def _model(cell: _Cell) -> str | None:
 
 def _conversation(name: str, cells: Sequence[_Cell], reader: Reader) -> Conversation:
     """The cells of one session, in the order of the notebook."""
-    ours = [cell.said for cell in cells if cell.said.session_id and cell.said.user_id == reader.me]
+    ours = [cell.said for cell in cells if cell.said.session_id and cell.said.is_of(reader.me)]
     first = cells[0]
     session_id = ours[0].session_id if ours else stable_id(None, "notebook", name, first.cell_id or first.prompt)
     nodes: list[Node] = []
     for cell in cells:
         above = nodes[-1].id if nodes else ""
-        mine = cell.said.turn_id if cell.said.user_id == reader.me else None
+        mine = cell.said.turn_id if cell.said.is_of(reader.me) else None
         told = "\0".join((above, cell.cell_id, cell.prompt, cell.said.plain))
         asked: ModelMessage = ModelRequest(parts=[UserPromptPart(cell.prompt)])
         nodes.append(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,9 +20,10 @@ from pydantic_ai.messages import (
     ToolReturnPart,
 )
 
+from chatnb.records import Session, Turn
 from chatnb.transfer.tree import moment
 
-__all__ = ["Shown", "called", "shown"]
+__all__ = ["Shown", "called", "mark", "shown"]
 
 _CLOSING = re.compile(
     r"(?:(?P<status>interrupted|error|waiting) · )?(?P<session>.+?) · (?P<model>[^·\n]+) · (?P<sent>[\d,]+) in"
@@ -56,10 +58,14 @@ class Shown:
     session: str | None = None
     session_id: str | None = None
     turn_id: str | None = None
-    user_id: str | None = None
+    owner: str | None = None
     model: str | None = None
     at: datetime | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
+
+    def is_of(self, user: str) -> bool:
+        """Whether this is a turn of this user, by the mark that chatnb left."""
+        return self.turn_id is not None and self.owner == _owner(user, self.turn_id)
 
     def messages(self, model: str | None) -> list[ModelMessage]:
         """The answer as messages: text and calls, each followed by its result."""
@@ -80,6 +86,21 @@ class Shown:
         if rest.strip():
             found.append(ModelResponse(parts=[TextPart(rest.strip())], model_name=model))
         return found
+
+
+def mark(session: Session, turn: Turn) -> dict[str, object]:
+    """What the metadata of a turn's output says of it, as `chatnb`: enough to know it again, without a user's name."""
+    return {
+        "turn_id": turn.id,
+        "session_id": session.id,
+        "session": session.label,
+        "owner": _owner(session.user_id, turn.id),
+        "started_at": turn.started_at.isoformat(),
+    }
+
+
+def _owner(user: str, turn_id: str) -> str:
+    return hashlib.sha256(f"{user}\0{turn_id}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def called(tool: str, arguments: Mapping[str, Any]) -> str:
@@ -124,19 +145,19 @@ def _jupyter_ai(about: Mapping[str, Any]) -> str | None:
 
 
 def _with_facts(text: str, markdown: str, about: Mapping[str, Any]) -> Shown:
-    """An output whose metadata tells of its turn."""
-    known = {"turn_id", "session_id", "session", "user_id", "started_at"}
+    """An output whose metadata tells of its turn; a cell that ran has a closing line as well."""
+    known = {"turn_id", "session_id", "session", "owner", "started_at"}
     facts = {name: value for name, value in about.items() if name not in known}
-    return Shown(
-        plain=text,
-        calls=_calls(markdown),
+    told = _closed(text, markdown) or Shown(plain=text, calls=_calls(markdown))
+    return replace(
+        told,
         session=about.get("session"),
         session_id=about.get("session_id"),
         turn_id=about.get("turn_id"),
-        user_id=about.get("user_id"),
-        model=about.get("model"),
+        owner=about.get("owner"),
+        model=about.get("model") or told.model,
         at=moment(about.get("started_at")),
-        facts=facts,
+        facts={**told.facts, **facts},
     )
 
 

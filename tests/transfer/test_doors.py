@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
 from chatnb.settings import default_user
 from chatnb.stores.opening import open_store
 from tests.rigs.cells import Notebook
@@ -76,3 +79,26 @@ def test_a_notebook_exports_its_session_and_takes_it_in_again(tmp_path: Path) ->
     with open_store(notebook.store) as store:
         assert named(store, "Plotting in matplotlib").user_id == default_user()
         assert len(listed(store)) == 4
+
+
+def test_a_saved_notebook_is_not_doubled_where_its_chats_were_stored(tmp_path: Path) -> None:
+    questions = ("My name is Alice.", "What is my name?", "What is my name?")
+    with Notebook(tmp_path, {"CHATNB_MODEL": "demo"}) as notebook:
+        cells = []
+        for question in questions:
+            (shown,) = notebook.run(source := f"%%chat eda\n{question}").expect_ok().displays
+            output = new_output("display_data", data=shown.data, metadata=shown.metadata)
+            cells.append(new_code_cell(source, outputs=[output]))
+        nbformat.write(new_notebook(cells=cells), tmp_path / "saved.ipynb")
+        assert default_user() not in str(shown.metadata)
+        notebook.ok("%chat undo")
+        assert "1 session had nothing new." in notebook.ok("%chat import saved.ipynb")
+        assert notebook.ok("import chatnb\nprint(len(chatnb.turns()), len(chatnb.Chat('eda').history()))").split() == [
+            "3",
+            "4",
+        ]
+    there = f"sqlite:///{tmp_path / 'there.db'}"
+    assert "1 new session (3 turns)" in chatnb("import", str(tmp_path / "saved.ipynb"), "--store", there).stdout
+    with open_store(there) as store:
+        assert [turn.input_tokens > 0 for turn in store.history_turns(named(store, "eda"))] == [True] * 3
+        assert texts(store, named(store, "eda"))[:3:2] == list(questions[:2])
