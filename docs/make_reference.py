@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from chatnb import cli
-from chatnb.notebook import commands
+from chatnb.notebook import commandline
 from chatnb.notebook.magics import ChatMagics
 from chatnb.stores import schema
 
@@ -58,7 +58,7 @@ def _cell(text: str) -> str:
 
 def _commands() -> Iterator[str]:
     yield "## `%chat COMMAND`\n\n```text"
-    yield commands.help_text()
+    yield commandline.help_text()
     yield "```\n"
 
 

@@ -158,7 +158,7 @@ def help_text() -> str:
 
     The commands are imported only for this, so that loading the extension stays light.
     """
-    commands = import_module("chatnb.notebook.commands").help_text()
+    commands = import_module("chatnb.notebook.commandline").help_text()
     said = str(ChatMagics.chat.__doc__).replace("<K=V>", "K=V  ").rstrip()
     return f"{said}\n\ncommands of %chat:\n{indent(commands, '  ')}\n"
 

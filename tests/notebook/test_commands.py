@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from chatnb.notebook.commands import COMMANDS, parser
+from chatnb.notebook.commandline import parser
+from chatnb.notebook.commands import COMMANDS
 from chatnb.notebook.settings import SETTINGS
 from chatnb.stores.opening import open_store
 from chatnb.stores.sessions import SessionFilter

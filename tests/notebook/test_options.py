@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chatnb.notebook.commands import parser
+from chatnb.notebook.commandline import parser
 from chatnb.notebook.magics import ChatMagics
 from tests.rigs.cells import Notebook
 
