@@ -18,8 +18,9 @@ from benchmarks.parts.timing import Row, Side, alternate, show
 from benchmarks.parts.work import WINDOW
 from chatnb.records import Branch, Session
 from chatnb.stores import sql
+from chatnb.stores.opened import Opened
 from chatnb.stores.opening import open_store
-from chatnb.stores.store import Opened, Store
+from chatnb.stores.store import Store
 
 __all__ = ["main"]
 

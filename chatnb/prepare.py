@@ -11,7 +11,8 @@ from chatnb.errors import BadInput, SessionNotFound
 from chatnb.formats.pydantic_ai import file_hashes, from_record
 from chatnb.records import Branch, Message, Session, new_id
 from chatnb.rerun import Cell, Rerun, RerunMode, decide
-from chatnb.stores.store import Opened, Store
+from chatnb.stores.opened import Opened
+from chatnb.stores.store import Store
 from chatnb.tokens import estimate_text
 from chatnb.window import Limits, Stored, Window, first_to_read, fit
 

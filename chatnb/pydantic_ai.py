@@ -113,7 +113,7 @@ class ConversationStore(conversation_store.ConversationStore):
             kept, said = _kept(record, self._owner), [_said(entry) for entry in new_entries]
             return lambda tx: conversing.write(tx, self._owner, kept, said, expected_revision)
 
-        await to_thread.run_sync(lambda: self._store._run(prepare()))
+        await to_thread.run_sync(lambda: self._store.transact(prepare()))
 
     async def delete_record(self, conversation_id: str, *, expected_revision: str) -> None:
         """Delete a conversation, with the entries that no other conversation's or session's history reaches.
@@ -145,7 +145,7 @@ class ConversationStore(conversation_store.ConversationStore):
         """
 
         def read() -> list[ConversationEntry]:
-            found = self._store._run(lambda tx: conversations.history(tx, self._owner, head_id, limit), write=False)
+            found = self._store.transact(lambda tx: conversations.history(tx, self._owner, head_id, limit), write=False)
             parents = [found.parent_id, *(message.id for message in found.messages)]
             return [
                 ConversationEntry(id=message.id, parent_id=parent, message=from_record(message, found.files))
@@ -155,7 +155,7 @@ class ConversationStore(conversation_store.ConversationStore):
         return await to_thread.run_sync(read)
 
     async def _run(self, work: Callable[[Tx], T], *, write: bool = True) -> T:
-        return await to_thread.run_sync(lambda: self._store._run(work, write=write))
+        return await to_thread.run_sync(lambda: self._store.transact(work, write=write))
 
 
 @cache

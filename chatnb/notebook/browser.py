@@ -23,9 +23,10 @@ from chatnb.notebook.closing import ago, money
 from chatnb.notebook.place import notebook_path
 from chatnb.records import Message, Session
 from chatnb.settings import default_project, default_user
+from chatnb.stores.opened import Opened
 from chatnb.stores.opening import shared_store
 from chatnb.stores.sessions import SessionFilter
-from chatnb.stores.store import Opened, Store
+from chatnb.stores.store import Store
 from chatnb.transfer import export
 
 __all__ = ["SessionBrowser"]

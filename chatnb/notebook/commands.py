@@ -123,7 +123,7 @@ def _new(state: KernelState, options: argparse.Namespace) -> object:
         name = None
     values = _checked(changes(settings))
     if name is None:
-        name = _unused(state, state._fresh_name())
+        name = _unused(state, state.fresh_name())
     elif name in _names(state, name):
         raise BadInput(f"A session named {name!r} exists already. Go on in it with %chat use {quote(name)}.")
     session = Session(id=new_id(), user_id=state.magics.owner, project=state.project, name=name)

@@ -79,7 +79,7 @@ class KernelState:
             kept = None
             if self.notebook is not None:
                 kept = self.store.notebook_session(user=self.magics.owner, notebook=self.notebook)
-            self.current = kept.id if kept is not None and kept.is_active else self._fresh_name()
+            self.current = kept.id if kept is not None and kept.is_active else self.fresh_name()
         return self.current
 
     def other_session(self) -> str:
@@ -87,7 +87,8 @@ class KernelState:
         self.current = None
         return self.session_name()
 
-    def _fresh_name(self) -> str:
+    def fresh_name(self) -> str:
+        """The name of a session that nothing names: the notebook's."""
         if self.notebook is None:
             return "chat"
         return self.notebook.rsplit("/", 1)[-1].removesuffix(".ipynb")

@@ -19,9 +19,12 @@ __all__ = [
     "by_id",
     "fork",
     "lines",
+    "places_in",
     "read",
+    "relate",
     "rewind",
     "segments",
+    "segments_to",
     "switch",
     "tip_for_append",
     "turn_places",
@@ -92,10 +95,11 @@ def read(tx: Tx, session: Session, branch: Branch, first: int, last: int | None 
 
 def turn_places(tx: Tx, session: Session, branch: Branch, first: int = 1) -> dict[str, tuple[int, int]]:
     """The turns from `first` on in the session's current history, in order, with their first and last `seq`."""
-    return _turn_places(tx, segments(tx, session, branch.last_seq), first)
+    return places_in(tx, segments(tx, session, branch.last_seq), first)
 
 
-def _turn_places(tx: Tx, chain: Sequence[Segment], first: int) -> dict[str, tuple[int, int]]:
+def places_in(tx: Tx, chain: Sequence[Segment], first: int = 1) -> dict[str, tuple[int, int]]:
+    """As `turn_places`, of the history that these segments make."""
     places: dict[str, tuple[int, int]] = {}
     for segment in chain:
         if segment.last >= first:
@@ -149,7 +153,7 @@ def _open(tx: Tx, session: Session, tip: Branch, seq: int, kind: BranchKind) -> 
         window_seq=tip.window_seq if tip.window_seq <= seq else 0,
     )
     tx.add(BRANCHES, [to_row(BRANCHES, branch)])
-    _relate(tx, session, [*kept, Segment(branch.id, seq + 1, seq + 1)])
+    relate(tx, session, [*kept, Segment(branch.id, seq + 1, seq + 1)])
     changed = sessions.touch(tx, session, {"branch_id": branch.id, "message_count": seq})
     return changed, branch
 
@@ -158,10 +162,10 @@ def _turn_count(tx: Tx, tip: Branch, kept: Sequence[Segment]) -> int:
     """How many turns these segments of the history that ends on `tip` hold."""
     if kept and kept[-1].last == tip.last_seq:
         return tip.turn_count
-    return len(_turn_places(tx, kept, 1))
+    return len(places_in(tx, kept))
 
 
-def _relate(tx: Tx, session: Session, chain: Sequence[Segment]) -> None:
+def relate(tx: Tx, session: Session, chain: Sequence[Segment]) -> None:
     """Write the session's lineage anew; the last segment is the current branch and stays open."""
     tx.remove(LINEAGE, "user_id = ? AND collection = ? AND session_id = ?", sessions.key(session))
     tx.add(
@@ -201,7 +205,7 @@ def fork(tx: Tx, source: Session, new: Session, at: int | None = None) -> Sessio
         raise BadInput(f"A session with the id {forked.id!r} exists already. Choose another id.")
     tx.add(SESSIONS, [to_row(SESSIONS, forked)])
     tx.add(BRANCHES, [to_row(BRANCHES, branch)])
-    _relate(tx, forked, [*kept, Segment(branch.id, seq + 1, seq + 1)])
+    relate(tx, forked, [*kept, Segment(branch.id, seq + 1, seq + 1)])
     return forked
 
 
@@ -235,11 +239,11 @@ def switch(tx: Tx, session: Session, branch_id: str) -> Session:
         ids = ", ".join(line.branch.id for line in known)
         raise BadInput(f"{session.label!r} has no branch {branch_id!r}. It has: {ids}.")
     tip = matches[0].tip
-    _relate(tx, session, _chain(tx, tip))
+    relate(tx, session, segments_to(tx, tip))
     return sessions.touch(tx, session, {"branch_id": tip.id, "message_count": tip.last_seq})
 
 
-def _chain(tx: Tx, tip: Branch) -> list[Segment]:
+def segments_to(tx: Tx, tip: Branch) -> list[Segment]:
     """The history that ends on `tip` as segments, by walking up its parents."""
     chain = [Segment(tip.id, tip.parent_seq + 1, max(tip.last_seq, tip.parent_seq + 1))]
     branch = tip

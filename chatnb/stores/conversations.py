@@ -225,7 +225,7 @@ def history(tx: Tx, owner: Owner, head_id: str | None, limit: int | None) -> His
     last = place[1]
     first = 1 if limit is None else max(last - limit, 1)  # one more, whose id is the parent of the next
     found: list[Message] = []
-    for segment in reversed(branches._chain(tx, replace(line, last_seq=last))):
+    for segment in reversed(branches.segments_to(tx, replace(line, last_seq=last))):
         if segment.last < first:
             break
         rows = tx.rows(sql.MESSAGES_OF_SEGMENT, (segment.branch_id, max(segment.first, first), segment.last))

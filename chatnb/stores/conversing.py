@@ -168,14 +168,14 @@ class _Writing:
                 break
         else:
             line = self._open(place)
-        branches._relate(self.tx, self.session, branches._chain(self.tx, line))
+        branches.relate(self.tx, self.session, branches.segments_to(self.tx, line))
         self.session = replace(self.session, branch_id=line.id)
 
     def _open(self, place: Place | None) -> Branch:
         """A new branch that goes on from `place`."""
         chain = []
         if place is not None:
-            chain = branches._chain(self.tx, replace(branches.by_id(self.tx, place[0]), last_seq=place[1]))
+            chain = branches.segments_to(self.tx, replace(branches.by_id(self.tx, place[0]), last_seq=place[1]))
         seq = 0 if place is None else place[1]
         line = Branch(
             id=new_id(),
@@ -186,7 +186,7 @@ class _Writing:
             parent_seq=seq,
             kind="fork" if self.new and place is not None else "edit",
             last_seq=seq,
-            turn_count=len(branches._turn_places(self.tx, chain, 1)),
+            turn_count=len(branches.places_in(self.tx, chain)),
         )
         self.tx.add(BRANCHES, [to_row(BRANCHES, line)])
         self.own[line.id] = line

@@ -83,7 +83,7 @@ def snapshot(store: Store, session: Session) -> Whole:
             ),
         )
 
-    return store._run(work, write=False)
+    return store.transact(work, write=False)
 
 
 def _lines(tx: Tx, session: Session) -> tuple[list[Branch], dict[str, int]]:

@@ -54,7 +54,7 @@ def merge(store: Store, whole: Whole) -> Added:
     BadInput
         When it cannot be stored, as when a branch goes on from one that is neither here nor in the store.
     """
-    return store._run(lambda tx: _Merge(tx, whole).run())
+    return store.transact(lambda tx: _Merge(tx, whole).run())
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,7 @@ class _Merge:
             raise BadInput(f"Its current branch {session.branch_id!r} is missing.")
         if before is None:
             tx.add(SESSIONS, [to_row(SESSIONS, replace(session, branch_id=tip.id, message_count=tip.last_seq))])
-            branches._relate(tx, session, branches._chain(tx, tip))
+            branches.relate(tx, session, branches.segments_to(tx, tip))
             return
         if not self.turns and not self.opened:
             return
@@ -295,7 +295,7 @@ class _Merge:
         values = {"branch_id": current.id, "message_count": current.last_seq, "last_message_at": newest}
         sessions.touch(tx, before, values)
         if current.id != before.branch_id:
-            branches._relate(tx, before, branches._chain(tx, current))
+            branches.relate(tx, before, branches.segments_to(tx, current))
 
     def _stands(self, before: Session) -> bool:
         """Whether the stored session stands where its source left it: it has not gone on in this store.

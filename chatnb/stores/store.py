@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from chatnb.errors import BadInput, SessionNotFound, StoreError
@@ -16,39 +16,21 @@ from chatnb.stores.branches import Line
 from chatnb.stores.costs import Costs
 from chatnb.stores.filelock import Notice
 from chatnb.stores.journal import InFlight
+from chatnb.stores.opened import Opened, Reading
 from chatnb.stores.purge import purge
 from chatnb.stores.rows import from_row
 from chatnb.stores.schema import FILES, SESSIONS, TURNS
 from chatnb.stores.sessions import SessionFilter
-from chatnb.stores.turns import CellPlace
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Opened", "Store"]
+__all__ = ["Store"]
 
 T = TypeVar("T")
 
 _ALL = 2**62
 """A limit that limits nothing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Opened:
-    """What a turn needs to know of its session before it asks the model.
-
-    `messages` are the current history from `first_read` on, `cell` where the cell's own turn stands, `cost` what the
-    session has cost (USD) beside its `unpriced` turns. `created` is true when the session was made just now.
-    """
-
-    session: Session
-    branch: Branch
-    first_read: int
-    messages: tuple[Message, ...]
-    cell: CellPlace | None = None
-    cost: float = 0.0
-    unpriced: int = 0
-    created: bool = False
 
 
 class Store:
@@ -105,7 +87,7 @@ class Store:
         BadInput
             When the user has a session of this id in this collection.
         """
-        return self._run(lambda tx: sessions.create(tx, session))
+        return self.transact(lambda tx: sessions.create(tx, session))
 
     def find_session(
         self, ref: str, *, user: str, project: str = "", collection: str = "", active: bool = True
@@ -126,7 +108,7 @@ class Store:
         SessionNotFound
             When there is none; the message names the nearest.
         """
-        return self._run(
+        return self.transact(
             lambda tx: sessions.find(tx, ref, user=user, project=project, collection=collection, active=active),
             write=False,
         )
@@ -145,7 +127,9 @@ class Store:
         limit, offset
             The page, in sessions.
         """
-        return self._run(lambda tx: sessions.listing(tx, where, order=order, limit=limit, offset=offset), write=False)
+        return self.transact(
+            lambda tx: sessions.listing(tx, where, order=order, limit=limit, offset=offset), write=False
+        )
 
     def update_session(self, session: Session, **values: object) -> Session:
         """Set fields of a session (name, model, tags, …); its revision goes up by one."""
@@ -153,7 +137,7 @@ class Store:
         def work(tx: Tx) -> Session:
             return sessions.change(tx, self._locked(tx, session), values)
 
-        return self._run(work)
+        return self.transact(work)
 
     def delete_session(self, session: Session) -> Session:
         """Delete a session softly: it is hidden and can be restored."""
@@ -170,7 +154,7 @@ class Store:
             if not tx.again or sessions.by_id(tx, *sessions.key(session)) is not None:
                 purge(tx, self._locked(tx, session))
 
-        self._run(work)
+        self.transact(work)
 
     def purge(self, where: SessionFilter, *, dry_run: bool = False) -> list[Session]:
         """Remove every session that a filter names for good, each in its own transaction.
@@ -182,7 +166,7 @@ class Store:
         dry_run
             Only tell which they are.
         """
-        found = self._run(lambda tx: sessions.listing(tx, where, order="created", limit=_ALL)[0], write=False)
+        found = self.transact(lambda tx: sessions.listing(tx, where, order="created", limit=_ALL)[0], write=False)
         if not dry_run:
             for session in found:
                 with suppress(SessionNotFound):  # another process was quicker
@@ -200,12 +184,12 @@ class Store:
             firsts = sql.each_batch(tx, sql.FIRST_QUESTIONS, tuple(owners))
             return {owners[str(branch)]: str(content) for branch, content in firsts}
 
-        return self._run(work, write=False) if listed else {}
+        return self.transact(work, write=False) if listed else {}
 
     def session_cost(self, session: Session) -> tuple[float, int]:
         """What the session's turns cost in all, in USD, and how many turns have no known price."""
 
-        return self._run(lambda tx: self._costs.of(tx, self._fresh(tx, session)), write=False)
+        return self.transact(lambda tx: self._costs.of(tx, self._fresh(tx, session)), write=False)
 
     def notebook_session(self, *, user: str, notebook: str) -> Session | None:
         """The session that this notebook's newest turn went to."""
@@ -214,7 +198,7 @@ class Store:
             rows = tx.rows(sql.NOTEBOOK_SESSION, (user, notebook))
             return sessions.by_id(tx, user, "", str(rows[0][0])) if rows else None
 
-        return self._run(work, write=False)
+        return self.transact(work, write=False)
 
     # -- turns -------------------------------------------------------------------------------------------------------
 
@@ -249,48 +233,13 @@ class Store:
             When there is none and `make` is None.
         """
 
-        def given(tx: Tx) -> Session | None:
-            if isinstance(ref, Session):
-                return sessions.by_id(tx, ref.user_id, ref.collection, ref.id)
-            return sessions.resolve(tx, ref, user=user, project=project)
-
-        def read(tx: Tx) -> Opened | None:
-            session = given(tx)
-            if session is None and make is None:
-                name = ref.id if isinstance(ref, Session) else ref
-                session = sessions.find(tx, name, user=user, project=project)
-            return None if session is None else self._opened(tx, session, first, cell)
-
-        opened = self._run(read, write=False)
+        reading = Reading(ref=ref, first=first, costs=self._costs, user=user, project=project, cell=cell)
+        opened = self.transact(lambda tx: reading.existing(tx, must=make is None), write=False)
         if opened is not None or make is None:
             assert opened is not None
             return opened
         session = make()
-
-        def create(tx: Tx) -> Opened:
-            existing = given(tx)  # another process may have made it meanwhile
-            if existing is not None:
-                return self._opened(tx, existing, first, cell)
-            sessions.create(tx, session)
-            return replace(self._opened(tx, session, first, None), created=True)
-
-        return self._run(create)
-
-    def _opened(
-        self, tx: Tx, session: Session, first: Callable[[Session, Branch], int], cell: tuple[str, str] | None
-    ) -> Opened:
-        branch = branches.by_id(tx, session.branch_id)
-        start = first(session, branch)
-        cost, unknown = self._costs.of(tx, session)
-        return Opened(
-            session=session,
-            branch=branch,
-            first_read=start,
-            messages=tuple(branches.read(tx, session, branch, start)),
-            cell=turns.cell_place(tx, session, *cell) if cell else None,
-            cost=cost,
-            unpriced=unknown,
-        )
+        return self.transact(lambda tx: reading.made(tx, session))
 
     def open_turn(self, state: InFlight) -> None:
         """Make a turn's opening safe before its request is sent."""
@@ -310,7 +259,7 @@ class Store:
             opened.
         """
         try:
-            turn = self._run(lambda tx: turns.place(tx, state, self._costs))
+            turn = self.transact(lambda tx: turns.place(tx, state, self._costs))
         except StoreError:
             self._backend.journal.end(state)
             raise
@@ -332,7 +281,7 @@ class Store:
                 raise BadInput(f"There is no turn {turn_id!r} in {self.url}.")
             return turns.whole(tx, from_row(Turn, TURNS, rows[0]))
 
-        return self._run(work, write=False)
+        return self.transact(work, write=False)
 
     # -- histories ---------------------------------------------------------------------------------------------------
 
@@ -352,7 +301,7 @@ class Store:
             branch = branches.by_id(tx, fresh.branch_id)
             return branches.read(tx, fresh, branch, offset + 1, None if limit is None else offset + limit)
 
-        return self._run(work, write=False)
+        return self.transact(work, write=False)
 
     def history_turns(self, session: Session) -> list[Turn]:
         """The turns of the session's current history, oldest first, without their messages."""
@@ -362,7 +311,7 @@ class Store:
             branch = branches.by_id(tx, fresh.branch_id)
             return turns.by_ids(tx, tuple(branches.turn_places(tx, fresh, branch)))
 
-        return self._run(work, write=False)
+        return self.transact(work, write=False)
 
     def newest_turn(self, session: Session) -> Turn | None:
         """The newest turn of the session's current history, without its messages."""
@@ -374,7 +323,7 @@ class Store:
             found = turns.by_ids(tx, [message.turn_id for message in newest])
             return found[0] if found else None
 
-        return self._run(work, write=False)
+        return self.transact(work, write=False)
 
     def files(self, hashes: Sequence[str]) -> dict[str, bytes]:
         """The content of files by their SHA-256; hashes that are not stored are left out."""
@@ -387,19 +336,19 @@ class Store:
             names = FILES.names
             return {str(row[names.index("sha256")]): bytes(row[names.index("data")]) for row in rows}  # type: ignore[call-overload]
 
-        return self._run(work, write=False)
+        return self.transact(work, write=False)
 
     def lines(self, session: Session) -> list[Line]:
         """Every way the session went, oldest first."""
-        return self._run(lambda tx: branches.lines(tx, self._fresh(tx, session)), write=False)
+        return self.transact(lambda tx: branches.lines(tx, self._fresh(tx, session)), write=False)
 
     def rewind(self, session: Session, seq: int) -> Session:
         """Go back to where `seq` was the newest message; what comes after it stays as a branch."""
-        return self._run(lambda tx: branches.rewind(tx, self._locked(tx, session), seq)[0])
+        return self.transact(lambda tx: branches.rewind(tx, self._locked(tx, session), seq)[0])
 
     def switch(self, session: Session, branch_id: str) -> Session:
         """Go back to a branch that the session left."""
-        return self._run(lambda tx: branches.switch(tx, self._locked(tx, session), branch_id))
+        return self.transact(lambda tx: branches.switch(tx, self._locked(tx, session), branch_id))
 
     def fork_session(self, source: Session, *, name: str | None = None, at: int | None = None) -> Session:
         """A new session that shares the first `at` messages of `source` (all of them when None). Nothing is copied."""
@@ -422,7 +371,7 @@ class Store:
             )
             return branches.fork(tx, fresh, new, at)
 
-        return self._run(work)
+        return self.transact(work)
 
     # -- analytics and upkeep ----------------------------------------------------------------------------------------
 
@@ -443,6 +392,23 @@ class Store:
         """
         self.recover()
         return self._backend.query(text, params)
+
+    def transact(self, work: Callable[[Tx], T], *, write: bool = True) -> T:
+        """Work on the tables in one transaction, for what chatnb builds on a store.
+
+        Parameters
+        ----------
+        work
+            Is given the transaction. It may be called more than once, and must do everything through it.
+        write
+            False reads only.
+        """
+        try:
+            self.recover()
+        except StoreError:
+            if write:
+                raise  # what waits comes first; a read can go on without it
+        return self._backend.run(work, write=write)
 
     def facts(self) -> dict[str, object]:
         """What is known of the store: its place, size, version and holder."""
@@ -480,11 +446,3 @@ class Store:
         if found is None:
             return sessions.find(tx, session.id, user=session.user_id, project="", collection=session.collection)
         return found
-
-    def _run(self, work: Callable[[Tx], T], *, write: bool = True) -> T:
-        try:
-            self.recover()
-        except StoreError:
-            if write:
-                raise  # what waits comes first; a read can go on without it
-        return self._backend.run(work, write=write)

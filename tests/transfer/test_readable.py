@@ -74,7 +74,7 @@ def test_a_turn_that_failed_teaches_nothing(store: Store, tmp_path: Path) -> Non
     chat = store.create_session(session("eda"))
     ask(store, chat, "Good?", "Yes.")
     turn = snapshot(store, chat).turns[0]
-    store._run(lambda tx: tx.change(TURNS, (turn.id,), {"status": "error"}))
+    store.transact(lambda tx: tx.change(TURNS, (turn.id,), {"status": "error"}))
     export(store, chat, tmp_path / "train.jsonl", "openai")
     assert (tmp_path / "train.jsonl").read_text() == ""
 
