@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from chatnb.stores.rows import Row
 from chatnb.stores.schema import Table
 
 if TYPE_CHECKING:
@@ -14,10 +15,9 @@ if TYPE_CHECKING:
     from chatnb.stores.filelock import Notice
     from chatnb.stores.journal import Journal
 
-__all__ = ["Backend", "Row", "Tx"]
+__all__ = ["Backend", "Tx"]
 
 T = TypeVar("T")
-Row = tuple[object, ...]
 
 
 class Tx(Protocol):

@@ -18,8 +18,8 @@ from datetime import datetime
 from chatnb.formats.pydantic_ai import file_hashes
 from chatnb.records import Branch, Message, Session, Usage, now
 from chatnb.stores import branches, sessions, sql
-from chatnb.stores.base import Row, Tx
-from chatnb.stores.rows import column_list, from_row
+from chatnb.stores.base import Tx
+from chatnb.stores.rows import Row, column_list, from_row
 from chatnb.stores.schema import BRANCHES, CONVERSATIONS, FILES, MESSAGES, SESSIONS
 
 __all__ = [

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from chatnb.stores import select
-from chatnb.stores.base import Row, Tx
-from chatnb.stores.rows import parameter
+from chatnb.stores.base import Tx
+from chatnb.stores.rows import Row, parameter
 from chatnb.stores.schema import Column, Table, View
 
 if TYPE_CHECKING:

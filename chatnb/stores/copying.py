@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from chatnb.formats.pydantic_ai import file_hashes
 from chatnb.records import Branch, File, Message, Session, ToolCall, Turn
 from chatnb.stores import branches, sessions, sql
-from chatnb.stores.base import Row, Tx
-from chatnb.stores.rows import column_list, from_row
+from chatnb.stores.base import Tx
+from chatnb.stores.rows import Row, column_list, from_row
 from chatnb.stores.schema import BRANCHES, FILES, MESSAGES, TOOL_CALLS, TURNS
 from chatnb.stores.store import Store
 

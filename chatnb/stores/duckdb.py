@@ -21,10 +21,10 @@ from chatnb.errors import StoreBusy, StoreError, StoreFull
 from chatnb.settings import lock_wait
 from chatnb.stores import ddl, select
 from chatnb.stores.attached import Attaching
-from chatnb.stores.base import Row, Tx
+from chatnb.stores.base import Tx
 from chatnb.stores.filelock import TELL_AFTER, Notice, hold_file, process_name
 from chatnb.stores.journal import FileJournal
-from chatnb.stores.rows import parameter
+from chatnb.stores.rows import Row, parameter
 from chatnb.stores.schema import MESSAGES, TOOL_CALLS, TURNS, Table
 
 if TYPE_CHECKING:

@@ -21,12 +21,12 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_afte
 
 from chatnb.errors import StoreBusy, StoreError, StoreFull
 from chatnb.settings import LOCK_WAIT_SECONDS
-from chatnb.stores.base import Row, Tx
+from chatnb.stores.base import Tx
 from chatnb.stores.copied import select_copied
 from chatnb.stores.filelock import Notice
 from chatnb.stores.pgtables import make_tables
 from chatnb.stores.pgurl import address, without_password
-from chatnb.stores.rows import parameter
+from chatnb.stores.rows import Row, parameter
 from chatnb.stores.schema import Table
 from chatnb.stores.tablejournal import TableJournal
 

@@ -10,13 +10,13 @@ from functools import cache
 from typing import TypeVar
 
 from chatnb.errors import BadInput
-from chatnb.stores.base import Row
 from chatnb.stores.plainjson import SURROGATE, cleaned, json_text
 from chatnb.stores.schema import Column, Table
 
-__all__ = ["column_list", "decode", "encode", "from_row", "parameter", "to_row"]
+__all__ = ["Row", "column_list", "decode", "encode", "from_row", "parameter", "to_row"]
 
 R = TypeVar("R")
+Row = tuple[object, ...]
 
 _PLAIN = frozenset({"bigint", "double", "boolean", "blob", "date"})
 """Column types whose values go to the database as records hold them."""

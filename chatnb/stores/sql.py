@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from chatnb.stores.base import Row, Tx
-from chatnb.stores.rows import column_list
+from chatnb.stores.base import Tx
+from chatnb.stores.rows import Row, column_list
 from chatnb.stores.schema import BRANCHES, FILES, LINEAGE, MESSAGES, SESSIONS, TOOL_CALLS, TURNS
 
 __all__ = [

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from chatnb.stores import ddl
-from chatnb.stores.base import Row
-from chatnb.stores.rows import parameter
+from chatnb.stores.rows import Row, parameter
 from chatnb.stores.schema import Table
 
 __all__ = ["SqliteTx", "connect", "make_tables", "plain"]
