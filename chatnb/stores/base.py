@@ -65,10 +65,11 @@ class Backend(Protocol):
     journal: Journal
     notice: Notice | None
 
-    def run(self, work: Callable[[Tx], T], *, write: bool = True) -> T:
+    def run(self, work: Callable[[Tx], T], *, write: bool = True, serial: bool = False) -> T:
         """Call `work` in one transaction and return what it returns; commit unless it raises.
 
-        Work may be called more than once: it must do everything through its `Tx`.
+        Work may be called more than once: it must do everything through its `Tx`. With `serial`, what it does not find
+        is not there when it commits either.
         """
         ...
 

@@ -173,8 +173,8 @@ class DuckdbBackend:
         self._unchecked, self._looked = 0, False
         self._made: tuple[int, int] | None = None
 
-    def run(self, work: Callable[[Tx], T], *, write: bool = True) -> T:
-        """Call `work` in one transaction."""
+    def run(self, work: Callable[[Tx], T], *, write: bool = True, serial: bool = False) -> T:
+        """Call `work` in one transaction; writers wait for each other, so each is `serial`."""
         with self._opened(write, attached=True) as connection, self._errors():
             connection.execute("BEGIN TRANSACTION" if write else "BEGIN TRANSACTION READ ONLY")
             try:

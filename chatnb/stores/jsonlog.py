@@ -85,8 +85,8 @@ class JsonBackend:
         self._handle = -1
         self._pid = 0
 
-    def run(self, work: Callable[[Tx], T], *, write: bool = True) -> T:
-        """Call `work` in one transaction; what it changes is on disk before it counts."""
+    def run(self, work: Callable[[Tx], T], *, write: bool = True, serial: bool = False) -> T:
+        """Call `work` in one transaction, always `serial`; what it changes is on disk before it counts."""
         with self._alone(), self._errors():
             memory = self._refreshed()
             number = self._number

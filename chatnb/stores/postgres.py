@@ -129,13 +129,13 @@ class PostgresBackend:
         self._pid = 0
         self.journal = TableJournal(self.run)
 
-    def run(self, work: Callable[[Tx], T], *, write: bool = True) -> T:
+    def run(self, work: Callable[[Tx], T], *, write: bool = True, serial: bool = False) -> T:
         """Call `work` in one transaction, again while it crosses others or its connection breaks."""
         with self._errors():
             self._opened()  # what is wrong with the address or the account does not pass
             for attempt in self._tries(lambda error: _passes(error)):
                 with attempt:
-                    return self._once(work, write, again=attempt.retry_state.attempt_number > 1)
+                    return self._once(work, write, serial, again=attempt.retry_state.attempt_number > 1)
         raise AssertionError("a try either returns or raises")
 
     def _tries(self, passes: Callable[[BaseException], bool]) -> Retrying:
@@ -146,11 +146,13 @@ class PostgresBackend:
             reraise=True,
         )
 
-    def _once(self, work: Callable[[Tx], T], write: bool, again: bool) -> T:
+    def _once(self, work: Callable[[Tx], T], write: bool, serial: bool, again: bool) -> T:
         with self._opened().connection() as connection:
             connection.read_only = not write
             # A read of several statements sees one moment; a write sees what is committed once it has its lock.
-            connection.isolation_level = None if write else IsolationLevel.REPEATABLE_READ
+            connection.isolation_level = (
+                IsolationLevel.SERIALIZABLE if serial else None if write else IsolationLevel.REPEATABLE_READ
+            )
             return work(PostgresTx(connection, again))
 
     @contextmanager

@@ -48,8 +48,8 @@ class SqliteBackend:
         self._pid = 0
         self.journal = TableJournal(self.run)
 
-    def run(self, work: Callable[[Tx], T], *, write: bool = True) -> T:
-        """Call `work` in one transaction."""
+    def run(self, work: Callable[[Tx], T], *, write: bool = True, serial: bool = False) -> T:
+        """Call `work` in one transaction; writers wait for each other, so each is `serial`."""
         with self._lock, self._errors():
             connection = self._opened()
             connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -239,7 +239,7 @@ class Store:
             assert opened is not None
             return opened
         session = make()
-        return self.transact(lambda tx: reading.made(tx, session))
+        return self.transact(lambda tx: reading.made(tx, session), serial=True)
 
     def open_turn(self, state: InFlight) -> None:
         """Make a turn's opening safe before its request is sent."""
@@ -393,7 +393,7 @@ class Store:
         self.recover()
         return self._backend.query(text, params)
 
-    def transact(self, work: Callable[[Tx], T], *, write: bool = True) -> T:
+    def transact(self, work: Callable[[Tx], T], *, write: bool = True, serial: bool = False) -> T:
         """Work on the tables in one transaction, for what chatnb builds on a store.
 
         Parameters
@@ -402,13 +402,15 @@ class Store:
             Is given the transaction. It may be called more than once, and must do everything through it.
         write
             False reads only.
+        serial
+            What the work does not find is not there when it commits either: others who make the same are tried again.
         """
         try:
             self.recover()
         except StoreError:
             if write:
                 raise  # what waits comes first; a read can go on without it
-        return self._backend.run(work, write=write)
+        return self._backend.run(work, write=write, serial=serial)
 
     def facts(self) -> dict[str, object]:
         """What is known of the store: its place, size, version and holder."""

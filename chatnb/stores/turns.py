@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from chatnb.records import Branch, File, Message, Session, ToolCall, Turn, now
+from chatnb.records import Branch, File, Message, Session, ToolCall, Turn, new_id, now
 from chatnb.stores import branches, sessions, sql
 from chatnb.stores.base import Tx
 from chatnb.stores.costs import Costs
@@ -32,12 +32,15 @@ def place(tx: Tx, state: InFlight, costs: Costs | None = None) -> Turn:
     """Store a turn that has ended: its messages get their `seq` together, at the end of the session's history.
 
     A turn that takes back later ones opens an edit branch first, unless another turn has come meanwhile: then it is
-    added at the end. Placing a turn twice stores it once.
+    added at the end. Placing a turn twice stores it once; one that was taken for dead meanwhile, and stored as far as
+    it had come, is stored whole beside that.
     """
     turn = state.turn
     tx.lock(SESSIONS, (turn.user_id, turn.collection, turn.session_id))
-    if (tx.again or state.ended) and (stored := _stored(tx, turn.id)) is not None:
-        return stored
+    if (tx.rows_at_once or tx.again or state.ended) and (stored := _stored(tx, turn.id)) is not None:
+        if stored.status == turn.status and len(stored.messages) >= len(turn.messages):
+            return stored
+        turn = _anew(turn)
     before = _session(tx, turn)
     session, branch = _branch(tx, before, state)
     placed = tuple(
@@ -47,7 +50,7 @@ def place(tx: Tx, state: InFlight, costs: Costs | None = None) -> Turn:
     done = replace(turn, branch_id=branch.id, messages=placed)
     if tx.rows_at_once:
         tx.remove(TURNS, "id = ?", (turn.id,))
-        tx.remove(IN_FLIGHT, "turn_id = ?", (turn.id,))
+        tx.remove(IN_FLIGHT, "turn_id = ?", (state.turn.id,))
     tx.add(MESSAGES, [to_row(MESSAGES, message) for message in placed])
     tx.add(TURNS, [to_row(TURNS, done)])
     tx.add(TOOL_CALLS, [to_row(TOOL_CALLS, call) for call in turn.calls])
@@ -72,6 +75,13 @@ def _stored(tx: Tx, turn_id: str) -> Turn | None:
         return None
     turn = from_row(Turn, TURNS, rows[0])
     return None if turn.status == "running" else whole(tx, turn)
+
+
+def _anew(turn: Turn) -> Turn:
+    """The turn under an id of its own."""
+    turn_id = new_id()
+    messages = tuple(replace(message, id=new_id()) for message in turn.messages)
+    return replace(turn, id=turn_id, messages=messages, calls=tuple(replace(c, turn_id=turn_id) for c in turn.calls))
 
 
 def _session(tx: Tx, turn: Turn) -> Session:

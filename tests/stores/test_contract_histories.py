@@ -228,8 +228,8 @@ def test_making_the_same_session_at_once_makes_one(store: Store, reopen: Reopen)
 
     def enter(own: Store) -> None:
         start.wait()
-        opened = own.open_session("eda", lambda *_: 1, make=lambda: session("eda", id="same"), user=ANN)
-        made.append(opened.session.branch_id)
+        opened = own.open_session("new", lambda *_: 1, make=lambda: session("new"), user=ANN)
+        made.append(opened.session.id)
 
     stores = [reopen() for _ in range(4)]
     threads = [threading.Thread(target=enter, args=(own,)) for own in stores]

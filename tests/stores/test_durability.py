@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from benchmarks import durability
 from benchmarks.parts.work import write_turn
 from chatnb.records import Session
 from chatnb.stores.opening import open_store
+from tests.stores.making import ask, ended, opening, pair, records, session, texts
 
 KILLS_FOR_FIFTY = 12
 
@@ -131,3 +133,29 @@ def test_a_journal_folder_that_others_remove_is_made_anew(tmp_path: Path, monkey
     assert write_turn(store, session, "asked", "answered").status == "ok"
     assert len(removals) == 3
     store.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_turn_that_was_taken_for_dead_while_it_ran_is_stored_whole(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = PLACES[kind](tmp_path) if kind in PLACES else request.getfixturevalue("postgres_url")
+    with open_store(url) as store, open_store(url) as other:
+        chat = store.create_session(session("eda"))
+        state = opening(chat, "q")
+        messages, _ = records(pair("q", "a"))
+        store.open_turn(state)
+        store.add_messages(state, messages[:1])
+
+        def gone(pid: int, signal: int) -> None:  # as it is for a process of another container with this host's name
+            raise ProcessLookupError(pid)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("chatnb.stores.tablejournal.os", SimpleNamespace(kill=gone))
+            assert [turn.status for turn in other.recover(look=True)] == ["interrupted"]
+        ask(other, chat, "meanwhile", "yes")
+        store.add_messages(state, messages[1:])
+        assert store.close_turn(ended(state, messages)).answer == "a"
+        assert texts(store, chat) == ["q", "meanwhile", "yes", "q", "a"]
+        assert [turn.status for turn in store.history_turns(chat)] == ["interrupted", "ok", "ok"]
+        assert other.recover(look=True) == []

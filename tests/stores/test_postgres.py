@@ -126,8 +126,8 @@ def test_a_commit_whose_answer_was_lost_is_stored_once(store: Store, monkeypatch
     once = PostgresBackend._once
     lost: list[object] = []
 
-    def loses(self: PostgresBackend, work: Callable[[Tx], object], write: bool, again: bool) -> object:
-        result = once(self, work, write, again)
+    def loses(self: PostgresBackend, work: Callable[[Tx], object], write: bool, serial: bool, again: bool) -> object:
+        result = once(self, work, write, serial, again)
         if write and not again:
             lost.append(result)
             raise psycopg.OperationalError("server closed the connection unexpectedly")
