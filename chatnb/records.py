@@ -167,7 +167,7 @@ class Usage:
     currency: str = "USD"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Turn:
     """One request to an agent and what came of it; a row of `turns`, with its messages and its tool calls.
 
@@ -211,3 +211,13 @@ class Turn:
     metadata: Mapping[str, object] = field(default_factory=dict)
     messages: tuple[Message, ...] = ()
     calls: tuple[ToolCall, ...] = ()
+
+    def __repr__(self) -> str:
+        """What was asked and how it ended, short enough to read as a cell's result."""
+        names = ["id", "status", "model", "prompt", "answer", *(["error"] if self.error else [])]
+        return f"Turn({', '.join(f'{name}={_short(getattr(self, name))}' for name in names)}, …)"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"

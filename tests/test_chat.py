@@ -146,6 +146,12 @@ def test_events_that_are_left_early_leave_a_stored_turn(store: Store) -> None:
     assert store.recover() == []
 
 
+def test_a_turn_shows_what_was_asked_and_how_it_ended(store: Store) -> None:
+    turn = Chat("shown", model="demo", store=store).send("Say " + "much " * 100)
+    assert repr(turn).startswith(f"Turn(id='{turn.id}', status='ok', model='demo', prompt='Say much")
+    assert len(repr(turn)) < 300 and "branch_id" not in repr(turn)
+
+
 def test_two_turns_at_once_are_two_whole_turns(store: Store) -> None:
     async def go() -> None:
         await asyncio.gather(*(Chat("both", model="demo", store=store).asend(f"Question {n}.") for n in range(4)))
