@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ __all__ = [
     "default_user",
     "lock_wait",
     "running_notebook",
+    "waiting_folder",
 ]
 
 HISTORY_TOKENS = 50_000
@@ -39,6 +41,11 @@ def default_store_url() -> str:
     if configured:
         return configured
     return f"duckdb:///{platformdirs.user_data_path('chatnb') / 'chat.duckdb'}"
+
+
+def waiting_folder(url: str) -> Path:
+    """Where turns wait that a server could not take: a folder for each server in the user's data folder."""
+    return platformdirs.user_data_path("chatnb") / "waiting" / hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 def lock_wait() -> float:

@@ -170,7 +170,7 @@ def _problems(closed: Closed) -> list[str]:
         found.append(f"> {safe(closed.turn.error)}")
     if closed.store_error is not None:
         found.append(
-            f"> **Not in the store yet.** {safe(str(closed.store_error))} The turn waits in the journal beside it."
+            f"> **Not in the store yet.** {safe(str(closed.store_error))} The turn waits in a journal until it can."
         )
     return found
 

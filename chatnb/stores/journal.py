@@ -155,6 +155,7 @@ class FileJournal:
     def end(self, state: InFlight) -> None:
         """Write that the turn has ended; the next to open the store will take it in."""
         with self._thread_lock:
+            self._open.add(state.turn.id)
             self._stuck[state.turn.id] = replace(state, ended=True)
             self._append(encode_record("end", state))
 

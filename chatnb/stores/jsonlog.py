@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from chatnb.errors import StoreError, StoreFull
 from chatnb.records import new_id, now
-from chatnb.settings import LOCK_WAIT_SECONDS
+from chatnb.settings import lock_wait
 from chatnb.stores.base import Tx
 from chatnb.stores.copied import select_copied
 from chatnb.stores.ddl import check_version
@@ -64,15 +64,15 @@ class JsonBackend:
     folder
         The folder; it is made when it is missing.
     wait
-        Seconds to wait for another process.
+        Seconds to wait for another process; None is `CHATNB_LOCK_WAIT`, or 10.
     """
 
-    def __init__(self, folder: Path, *, wait: float = LOCK_WAIT_SECONDS) -> None:
+    def __init__(self, folder: Path, *, wait: float | None = None) -> None:
         self.folder = folder
         self.url = f"json:///{folder}"
         self.notice: Notice | None = None
         self.journal = FileJournal(folder / "in-flight")
-        self._wait = wait
+        self._wait = lock_wait() if wait is None else wait
         self._lock = threading.RLock()
         self._holders = 0
         self._holding = ExitStack()

@@ -20,7 +20,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
 from chatnb.errors import StoreBusy, StoreError, StoreFull
-from chatnb.settings import LOCK_WAIT_SECONDS
+from chatnb.settings import lock_wait, waiting_folder
 from chatnb.stores.base import Tx
 from chatnb.stores.copied import select_copied
 from chatnb.stores.filelock import Notice
@@ -116,18 +116,19 @@ class PostgresBackend:
     url
         `postgresql://user:password@host/database`; SQLAlchemy's spellings and `cockroachdb://` are the same.
     wait
-        Seconds to wait for a connection, for another transaction's rows, and for work to succeed.
+        Seconds to wait for a connection, for another transaction's rows, and for work to succeed; None is
+        `CHATNB_LOCK_WAIT`, or 10.
     """
 
-    def __init__(self, url: str, *, wait: float = LOCK_WAIT_SECONDS) -> None:
+    def __init__(self, url: str, *, wait: float | None = None) -> None:
         self._address = address(url)
         self.url = without_password(url)
         self.notice: Notice | None = None
-        self._wait = wait
+        self._wait = lock_wait() if wait is None else wait
         self._lock = threading.Lock()
         self._pool: ConnectionPool[Connection] | None = None
         self._pid = 0
-        self.journal = TableJournal(self.run)
+        self.journal = TableJournal(self.run, waiting_folder(self.url))
 
     def run(self, work: Callable[[Tx], T], *, write: bool = True, serial: bool = False) -> T:
         """Call `work` in one transaction, again while it crosses others or its connection breaks."""

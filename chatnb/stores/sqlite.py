@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from chatnb.errors import StoreBusy, StoreError, StoreFull
-from chatnb.settings import LOCK_WAIT_SECONDS
+from chatnb.settings import lock_wait
 from chatnb.stores.base import Tx
 from chatnb.stores.copied import select_copied
 from chatnb.stores.filelock import Notice
@@ -35,18 +35,18 @@ class SqliteBackend:
     path
         The file, or None for memory.
     wait
-        Seconds to wait for another process's transaction.
+        Seconds to wait for another process's transaction; None is `CHATNB_LOCK_WAIT`, or 10.
     """
 
-    def __init__(self, path: Path | None, *, wait: float = LOCK_WAIT_SECONDS) -> None:
+    def __init__(self, path: Path | None, *, wait: float | None = None) -> None:
         self.url = f"sqlite:///{path}" if path else "memory:"
         self.path = path
         self.notice: Notice | None = None
-        self._wait = wait
+        self._wait = lock_wait() if wait is None else wait
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
-        self.journal = TableJournal(self.run)
+        self.journal = TableJournal(self.run, path.with_name(path.name + ".journal") if path else None)
 
     def run(self, work: Callable[[Tx], T], *, write: bool = True, serial: bool = False) -> T:
         """Call `work` in one transaction; writers wait for each other, so each is `serial`."""

@@ -6,13 +6,16 @@ import json
 import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+from chatnb.errors import StoreError
 from chatnb.records import Message, now
 from chatnb.stores.base import Tx
-from chatnb.stores.journal import InFlight, decode_record, encode_record, owner
+from chatnb.stores.journal import FileJournal, InFlight, decode_record, encode_record, owner
 from chatnb.stores.rows import to_row
 from chatnb.stores.schema import IN_FLIGHT, TURNS
 
@@ -33,10 +36,14 @@ class TableJournal:
     ----------
     run
         The backend's `run`.
+    folder
+        Where a turn that the store could not take waits in a file, in case its process ends before the store is back;
+        None keeps it in memory alone.
     """
 
-    def __init__(self, run: Callable[..., Any]) -> None:
+    def __init__(self, run: Callable[..., Any], folder: Path | None) -> None:
         self._run = run
+        self._files = FileJournal(folder) if folder else None
         self._positions: dict[str, int] = {}
         self._stuck: dict[str, InFlight] = {}
         self._checked = False
@@ -59,11 +66,16 @@ class TableJournal:
     def end(self, state: InFlight) -> None:
         """Keep a turn that the store could not take until it can."""
         self._stuck[state.turn.id] = replace(state, ended=True)
+        if self._files is not None:
+            with suppress(StoreError):  # it is in memory, and there is nothing more to be done
+                self._files.end(state)
 
     def drop(self, turn_id: str) -> None:
         """Forget a turn; its rows went in the transaction that placed it."""
         self._stuck.pop(turn_id, None)
         self._positions.pop(turn_id, None)
+        if self._files is not None:
+            self._files.drop(turn_id)
 
     def left(self, *, look: bool = False) -> list[InFlight]:
         """Turns of processes that have died; looked for once a process, and whenever `doctor` asks."""
@@ -71,8 +83,11 @@ class TableJournal:
         if self._checked and not look:
             return found
         self._checked = True
+        if self._files is not None:
+            found += [state for state in self._files.left() if state.turn.id not in self._stuck]
+        known = {*self._positions, *(state.turn.id for state in found)}
         for turn_id, _, who, written in self._run(lambda tx: tx.rows(_NEWEST), write=False):
-            if turn_id not in self._positions and _died(str(who), written):
+            if turn_id not in known and _died(str(who), written):
                 state: InFlight | None = None
                 for (record,) in self._run(lambda tx, wanted=turn_id: tx.rows(_RECORDS, (wanted,)), write=False):
                     state = decode_record(state, json.loads(record))
@@ -81,8 +96,10 @@ class TableJournal:
         return found
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Let go of the file; turns that still wait stay in it."""
         self._checked = False
+        if self._files is not None:
+            self._files.close()
 
 
 def _died(who: str, written: object) -> bool:

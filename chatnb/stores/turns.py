@@ -38,7 +38,8 @@ def place(tx: Tx, state: InFlight, costs: Costs | None = None) -> Turn:
     turn = state.turn
     tx.lock(SESSIONS, (turn.user_id, turn.collection, turn.session_id))
     if (tx.rows_at_once or tx.again or state.ended) and (stored := _stored(tx, turn.id)) is not None:
-        if stored.status == turn.status and len(stored.messages) >= len(turn.messages):
+        more = turn.status != "interrupted" or len(turn.messages) > len(stored.messages)
+        if stored.status != "interrupted" or not more:
             return stored
         turn = _anew(turn)
     before = _session(tx, turn)

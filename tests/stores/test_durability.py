@@ -5,6 +5,7 @@ Longer rounds: pytest tests/stores/test_durability.py --durability-turns 400
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from benchmarks import durability
 from benchmarks.parts.work import write_turn
 from chatnb.records import Session
 from chatnb.stores.opening import open_store
-from tests.stores.making import ask, ended, opening, pair, records, session, texts
+from tests.stores.making import ask, count, ended, opening, pair, records, session, texts
 
 KILLS_FOR_FIFTY = 12
 
@@ -159,3 +160,51 @@ def test_a_turn_that_was_taken_for_dead_while_it_ran_is_stored_whole(
         assert texts(store, chat) == ["q", "meanwhile", "yes", "q", "a"]
         assert [turn.status for turn in store.history_turns(chat)] == ["interrupted", "ok", "ok"]
         assert other.recover(look=True) == []
+
+
+GONE_THEN_KILLED = """
+import os, signal, sqlite3, sys
+import psycopg
+from pydantic_ai.models.function import FunctionModel
+from chatnb import Chat
+from chatnb.stores.opening import open_store
+
+url = sys.argv[1]
+
+async def answer(messages, info):
+    if url.startswith("sqlite"):
+        answer.other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+        answer.other.execute("BEGIN IMMEDIATE")
+    else:
+        answer.other = psycopg.connect(url)
+        answer.other.execute("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE")
+    yield "Forty-two."
+
+try:
+    Chat("eda", model=FunctionModel(stream_function=answer), store=open_store(url), user="ann").send("What?")
+except Exception as error:
+    print(error, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_an_answer_that_the_store_could_not_take_outlives_its_process(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = PLACES[kind](tmp_path) if kind in PLACES else request.getfixturevalue("postgres_url")
+    done = subprocess.run(
+        [sys.executable, "-c", GONE_THEN_KILLED, url],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "CHATNB_LOCK_WAIT": "0.2"},
+    )
+    assert "for more than 0.2 s" in done.stdout, done.stdout + done.stderr
+    with open_store(url) as store:
+        eda = store.find_session("eda", user="ann")
+        (turn,) = store.history_turns(eda)
+        assert (turn.status, turn.answer) == ("ok", "Forty-two.")
+        assert texts(store, eda) == ["What?", "Forty-two."]
+        assert store.recover(look=True) == [] and count(store, "turns") == 1
