@@ -13,6 +13,7 @@ import platformdirs
 from chatnb.errors import BadInput
 
 __all__ = [
+    "ENVIRONMENT",
     "HISTORY_TOKENS",
     "LOCK_WAIT_SECONDS",
     "REST_HISTORY_MESSAGES",
@@ -33,6 +34,16 @@ REST_HISTORY_MESSAGES = 20
 
 LOCK_WAIT_SECONDS = 10.0
 """How long to wait for a store that another process holds, unless `CHATNB_LOCK_WAIT` says otherwise."""
+
+
+ENVIRONMENT = {
+    "CHATNB_STORE": "The store's address; without it, one DuckDB file in your data folder.",
+    "CHATNB_MODEL": "The model of sessions that name none, such as openai:gpt-5.",
+    "CHATNB_LOCK_WAIT": "Seconds to wait for a store that another process holds; without it, 10.",
+    "CHATNB_DEMO_DELAY": "Seconds between two words of the offline model.",
+    "JUPYTERHUB_USER": "Whose sessions; without it, your login name's.",
+}
+"""The environment variables that are heard, with what each says."""
 
 
 def default_store_url() -> str:

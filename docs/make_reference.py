@@ -1,4 +1,4 @@
-"""Writes docs/reference.md from the code: every magic, option, command, table and column."""
+"""Writes docs/reference.md from the code: every magic, option, command, setting, table and column."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from chatnb import cli
 from chatnb.notebook import commandline
 from chatnb.notebook.magics import ChatMagics
+from chatnb.settings import ENVIRONMENT
 from chatnb.stores import schema
 
 PAGE = Path(__file__).with_name("reference.md")
@@ -17,7 +18,7 @@ PAGE = Path(__file__).with_name("reference.md")
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([*_magics(), *_commands(), *_settings(), *_tables(), *_console()]).rstrip() + "\n"
+    return "\n".join([*_magics(), *_commands(), *_settings(), *_environment(), *_tables(), *_console()]).rstrip() + "\n"
 
 
 def _magics() -> Iterator[str]:
@@ -66,6 +67,13 @@ def _settings() -> Iterator[str]:
     yield "## `%config ChatMagics`\n\n| setting | default | is |\n|---|---|---|"
     for name, trait in sorted(ChatMagics.class_own_traits(config=True).items()):
         yield f"| `{name}` | `{trait.default_value!r}` | {trait.help} |"
+    yield ""
+
+
+def _environment() -> Iterator[str]:
+    yield "## Environment\n\n| variable | says |\n|---|---|"
+    for name, says in ENVIRONMENT.items():
+        yield f"| `{name}` | {_cell(says)} |"
     yield ""
 
 

@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import get_args
 import pytest
 
 import chatnb
+from chatnb import settings
 from chatnb.stores import schema
 
 ROOT = Path(__file__).parents[1]
@@ -112,6 +114,12 @@ def test_the_reference_page_is_current() -> None:
         check=True,
     )
     assert (ROOT / "docs" / "reference.md").read_text() == made.stdout, "run: python docs/make_reference.py"
+
+
+def test_every_environment_variable_is_on_the_reference_page() -> None:
+    heard = {name for path in FILES for name in re.findall(r'environ\.get\("(\w+)"', path.read_text())}
+    others = {"JPY_SESSION_NAME", "OLLAMA_BASE_URL"}  # Jupyter's and a provider's own
+    assert heard - others == set(settings.ENVIRONMENT)
 
 
 def test_the_lock_names_no_host() -> None:
